@@ -1,0 +1,33 @@
+"""What is due: pure rules over shares and studies. The clock asks, the deed does."""
+
+from dataclasses import dataclass
+
+from .share import DAY, Share, ShareState
+from .study import StudyState
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long things are kept, in seconds."""
+
+    grace: int = 14 * DAY  # an expired share can be reactivated so long
+    unshared: int = 30 * DAY  # a study that nobody shared stays so long after its last image
+
+
+def share_is_due(share: Share, now: int, terms: Terms) -> bool:
+    """Whether a share's keys are to be forgotten: revoked, or expired and past the grace time."""
+    state = share.state(now)
+    return state is ShareState.REVOKED or (state is ShareState.EXPIRED and now >= share.record.expires_at + terms.grace)
+
+
+def study_is_due(state: StudyState, last_received_at: int, shares: list[Share], now: int, terms: Terms) -> bool:
+    """Whether a study is to be forgotten: nobody may open it any more or ever again.
+
+    A share that was closed leaves the study its own deadline: it stays as long as an unshared one would, counted from its last
+    image, so that a revoked letter does not take a study of today with it.
+    """
+    if state is not StudyState.COMPLETE:
+        return False
+    if any(share.state(now) is not ShareState.GONE for share in shares):
+        return False
+    return now >= last_received_at + terms.unshared
