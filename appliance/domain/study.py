@@ -60,7 +60,7 @@ class SeriesFacts:
 
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
-    """What one stored file is: identification, what sorts it, what a DICOMDIR and a viewer must know. Lengths in mm, row and column in pixels."""
+    """What one stored file is: identification, what sorts it, what a DICOMDIR and a viewer must know. Positions in mm, sizes in pixels."""
 
     sop_class: str = ""
     sop_instance: str = ""
