@@ -36,6 +36,7 @@ class ShareRecord:
     """What was agreed when the share was made or last changed. Times in UTC seconds.
 
     `reports_from`: reports may be read from then on; None: not until the desk releases them.
+    `may_read_reports` False: images only, whatever `reports_from` says.
     """
 
     share_id: str
@@ -46,6 +47,7 @@ class ShareRecord:
     not_before: int
     expires_at: int
     may_download: bool
+    may_read_reports: bool
     reports_from: int | None
 
     def canonical(self) -> str:
@@ -122,7 +124,8 @@ class Grant:
 
     @property
     def reports_released(self) -> bool:
-        return self.record.reports_from is not None and self.record.reports_from <= self.made_at
+        record = self.record
+        return record.may_read_reports and record.reports_from is not None and record.reports_from <= self.made_at
 
 
 def open_share(share: Share, proof: Proof, now: int) -> Grant | Refused:

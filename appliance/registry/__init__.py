@@ -1,0 +1,318 @@
+"""The registry: which studies, series, instances, reports and shares there are, and everything that ever happened to them.
+
+It holds no patient's name in the clear and no key. A row points only at durable bytes: bytes first, then the row.
+Every change notes at least one audit event in the same transaction.
+"""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlite_utils import Database
+
+from ..disk import sqlite
+from ..domain.audit import FIRST, Action, Event, link
+from ..domain.study import StudyState
+from .rows import (
+    AuditRow,
+    Counts,
+    InstanceRow,
+    ObjectRow,
+    OutboxRow,
+    QuarantineRow,
+    ReportPageRow,
+    ReportRow,
+    Row,
+    SeriesRow,
+    SetupRow,
+    ShareRow,
+    ShareStudyRow,
+    StudyRow,
+    UserRow,
+)
+from .schema import migrations
+
+R = TypeVar("R", bound=Row)
+
+
+class Registry:
+    """Reads, and `change()` for writes. Safe to use from several threads; each has a connection of its own."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._local = threading.local()
+        if not read_only:
+            migrations.apply(self._database())
+
+    def _database(self) -> Database:
+        database: Database | None = getattr(self._local, "database", None)
+        if database is None:
+            database = self._local.database = sqlite.connect(self._path, read_only=self._read_only)
+        return database
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        database: Database | None = getattr(self._local, "database", None)
+        if database is not None:
+            self._local.database = None
+            database.close()
+
+    @contextmanager
+    def change(self, now: int, actor: str) -> Iterator["Change"]:
+        """One transaction. It is taken back if the body raises, or if it noted no audit event."""
+        database = self._database()
+        with sqlite.write(database):
+            change = Change(database, now, actor)
+            yield change
+            if not change.noted:
+                raise AssertionError("a change without an audit event")
+
+    # -- reads -----------------------------------------------------------------------------------------------------
+
+    def _rows(self, row: type[R], where: str = "1", values: Sequence[Any] = ()) -> list[R]:
+        return _select(self._database(), row, where, values)
+
+    def _row(self, row: type[R], where: str, values: Sequence[Any]) -> R | None:
+        return next(iter(self._rows(row, where, values)), None)
+
+    def study(self, study_id: str) -> StudyRow | None:
+        return self._row(StudyRow, "study_id = ?", [study_id])
+
+    def study_by_tag(self, tag: bytes) -> StudyRow | None:
+        return self._row(StudyRow, "tag = ?", [tag])
+
+    def studies(self, state: StudyState | None = None) -> list[StudyRow]:
+        """All studies that are not forgotten, or those of one state; latest received first."""
+        if state is None:
+            return self._rows(StudyRow, "state <> 'forgotten' ORDER BY last_received_at DESC, study_id")
+        return self._rows(StudyRow, "state = ? ORDER BY last_received_at DESC, study_id", [state])
+
+    def studies_quiet_since(self, moment: int) -> list[StudyRow]:
+        """Studies still receiving whose last image came at or before `moment`."""
+        return self._rows(StudyRow, "state = 'receiving' AND last_received_at <= ? ORDER BY last_received_at", [moment])
+
+    def counts(self) -> dict[str, Counts]:
+        """How much each study holds, by study id."""
+        found = self._database().query("""
+            SELECT study_id,
+                   (SELECT count(*) FROM series WHERE series.study_id = studies.study_id) AS series,
+                   (SELECT count(DISTINCT tag) FROM instances WHERE instances.study_id = studies.study_id) AS instances,
+                   (SELECT count(*) FROM reports WHERE reports.study_id = studies.study_id) AS reports,
+                   (SELECT coalesce(sum(size), 0) FROM objects WHERE objects.study_id = studies.study_id) AS size
+            FROM studies WHERE state <> 'forgotten'""")
+        return {row["study_id"]: Counts(**row) for row in found}
+
+    def series(self, study_id: str) -> list[SeriesRow]:
+        return self._rows(SeriesRow, "study_id = ? ORDER BY series_id", [study_id])
+
+    def series_by_tag(self, study_id: str, tag: bytes) -> SeriesRow | None:
+        return self._row(SeriesRow, "study_id = ? AND tag = ?", [study_id, tag])
+
+    def instances(self, study_id: str) -> list[InstanceRow]:
+        """The latest revision of each instance of a study."""
+        return self._rows(
+            InstanceRow,
+            "study_id = ?1 AND revision = (SELECT max(revision) FROM instances AS other"
+            " WHERE other.study_id = ?1 AND other.tag = instances.tag) ORDER BY received_at, object_id",
+            [study_id],
+        )
+
+    def revisions(self, study_id: str, tag: bytes) -> list[InstanceRow]:
+        return self._rows(InstanceRow, "study_id = ? AND tag = ? ORDER BY revision", [study_id, tag])
+
+    def instance(self, object_id: str) -> InstanceRow | None:
+        return self._row(InstanceRow, "object_id = ?", [object_id])
+
+    def object(self, object_id: str) -> ObjectRow | None:
+        return self._row(ObjectRow, "object_id = ?", [object_id])
+
+    def objects(self, study_id: str) -> list[ObjectRow]:
+        return self._rows(ObjectRow, "study_id = ? ORDER BY object_id", [study_id])
+
+    def all_objects(self) -> list[ObjectRow]:
+        return self._rows(ObjectRow, "1 ORDER BY object_id")
+
+    def reports(self, study_id: str) -> list[ReportRow]:
+        return self._rows(ReportRow, "study_id = ? ORDER BY added_at, report_id", [study_id])
+
+    def report(self, report_id: str) -> ReportRow | None:
+        return self._row(ReportRow, "report_id = ?", [report_id])
+
+    def report_pages(self, report_id: str) -> list[ReportPageRow]:
+        return self._rows(ReportPageRow, "report_id = ? ORDER BY number", [report_id])
+
+    def quarantine(self) -> list[QuarantineRow]:
+        return self._rows(QuarantineRow, "1 ORDER BY received_at DESC, object_id")
+
+    def quarantined(self, object_id: str) -> QuarantineRow | None:
+        return self._row(QuarantineRow, "object_id = ?", [object_id])
+
+    def share(self, share_id: str) -> ShareRow | None:
+        return self._row(ShareRow, "share_id = ?", [share_id])
+
+    def shares(self) -> list[ShareRow]:
+        return self._rows(ShareRow, "1 ORDER BY share_id")
+
+    def shares_not_closed(self) -> list[ShareRow]:
+        return self._rows(ShareRow, "closed_at IS NULL ORDER BY share_id")
+
+    def shares_of(self, study_id: str) -> list[ShareRow]:
+        return self._rows(ShareRow, "share_id IN (SELECT share_id FROM share_studies WHERE study_id = ?) ORDER BY share_id", [study_id])
+
+    def outbox(self, now: int, limit: int = 100) -> list[OutboxRow]:
+        """What is due for the mirror, oldest first."""
+        return self._rows(OutboxRow, "due_at <= ? ORDER BY entry LIMIT ?", [now, limit])
+
+    def outbox_of(self, study_id: str) -> list[OutboxRow]:
+        return self._rows(OutboxRow, "study_id = ? ORDER BY entry", [study_id])
+
+    def outbox_backlog(self) -> tuple[int, int]:
+        """How many entries wait for the mirror, and how many of them have failed before."""
+        row = next(iter(self._database().query("SELECT count(*) AS waiting, coalesce(sum(attempts > 0), 0) AS failed FROM outbox")))
+        return row["waiting"], row["failed"]
+
+    def users(self) -> list[UserRow]:
+        return self._rows(UserRow, "1 ORDER BY created_at, user_id")
+
+    def user_by_tag(self, login_tag: bytes) -> UserRow | None:
+        return self._row(UserRow, "login_tag = ?", [login_tag])
+
+    def user(self, user_id: str) -> UserRow | None:
+        return self._row(UserRow, "user_id = ?", [user_id])
+
+    def setup_links(self) -> list[SetupRow]:
+        return self._rows(SetupRow)
+
+    def mark(self, name: str) -> int:
+        """A number that outlives restarts, 0 at first."""
+        found = list(self._database().query("SELECT value FROM marks WHERE name = ?", [name]))
+        return found[0]["value"] if found else 0
+
+    def last_change(self) -> int:
+        """The number of the latest audit entry: unchanged means that nothing has changed."""
+        return next(iter(self._database().query("SELECT coalesce(max(seq), 0) AS seq FROM audit")))["seq"]  # type: ignore[no-any-return]
+
+    def audit(self, *, study_id: str | None = None, share_id: str | None = None) -> list[AuditRow]:
+        """The entries on a study or a share, oldest first; all entries when neither is named."""
+        if study_id is None and share_id is None:
+            return self._rows(AuditRow, "1 ORDER BY seq")
+        return self._rows(AuditRow, "study_id = ? OR share_id = ? ORDER BY seq", [study_id, share_id])
+
+    def audit_is_whole(self) -> bool:
+        """Whether each entry is chained to the one before it."""
+        previous = FIRST
+        for row in self._rows(AuditRow, "1 ORDER BY seq"):
+            detail = None if row.detail is None else json.loads(row.detail)
+            event = Event(row.at, row.actor, Action(row.action), row.study_id, row.share_id, row.object_id, detail)
+            previous = link(previous, event)
+            if previous != row.hash:
+                return False
+        return True
+
+    def is_whole(self) -> bool:
+        """What SQLite's own check says of the file, and whether all references hold."""
+        database = self._database()
+        sound = [row[0] for row in database.execute("PRAGMA integrity_check").fetchall()] == ["ok"]
+        return sound and not database.execute("PRAGMA foreign_key_check").fetchall()
+
+
+class Change:
+    """What a transaction may do. Made by `Registry.change` only."""
+
+    def __init__(self, database: Database, now: int, actor: str) -> None:
+        self._database = database
+        self.now = now
+        self._actor = actor
+        self.noted = 0
+
+    def rows(self, row: type[R], where: str, values: Sequence[Any]) -> list[R]:
+        """A read inside the transaction, for decisions that must not race."""
+        return _select(self._database, row, where, values)
+
+    def insert(self, *rows: Row) -> None:
+        for row in rows:
+            # An outbox entry is numbered by its table.
+            columns = [name for name in row.columns() if not (name == "entry" and row.entry == 0)]  # type: ignore[attr-defined]
+            values = [getattr(row, name) for name in columns]
+            places = ", ".join("?" * len(columns))
+            self._database.execute(f"INSERT INTO {row.TABLE} ({', '.join(columns)}) VALUES ({places})", values)  # noqa: S608
+
+    def update(self, row: type[Row], key: str | bytes | int, **values: Any) -> None:
+        """Set columns of the one row whose first column is `key`."""
+        unknown = set(values) - set(row.columns())
+        if unknown:
+            raise AssertionError(f"no such columns: {unknown}")
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        statement = f"UPDATE {row.TABLE} SET {assignments} WHERE {row.columns()[0]} = ?"  # noqa: S608
+        self._database.execute(statement, [*values.values(), key])
+
+    def delete(self, row: type[Row], column: str, values: Iterable[str | bytes | int]) -> None:
+        """Delete all rows whose `column` is one of `values`."""
+        if column not in row.columns():
+            raise AssertionError(f"no such column: {column}")
+        for value in values:
+            self._database.execute(f"DELETE FROM {row.TABLE} WHERE {column} = ?", [value])  # noqa: S608
+
+    def set_mark(self, name: str, value: int) -> None:
+        self._database.execute("INSERT OR REPLACE INTO marks (name, value) VALUES (?, ?)", [name, value])
+
+    def note(
+        self,
+        action: Action,
+        *,
+        study_id: str | None = None,
+        share_id: str | None = None,
+        object_id: str | None = None,
+        at: int | None = None,
+        actor: str | None = None,
+        **detail: Any,
+    ) -> None:
+        """Write an audit entry. `at` and `actor` differ from the change's own when an event is collected later."""
+        event = Event(self.now if at is None else at, actor or self._actor, action, study_id, share_id, object_id, detail or None)
+        last = self._database.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+        seq, previous = last or (0, FIRST)
+        self._database.execute(
+            "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                seq + 1,
+                event.at,
+                event.actor,
+                event.action,
+                study_id,
+                share_id,
+                object_id,
+                None if event.detail is None else json.dumps(event.detail, sort_keys=True, separators=(",", ":")),
+                link(previous, event),
+            ],
+        )
+        self.noted += 1
+
+
+def _select(database: Database, row: type[R], where: str, values: Sequence[Any]) -> list[R]:
+    columns = row.columns()
+    cursor = database.execute(f"SELECT {', '.join(columns)} FROM {row.TABLE} WHERE {where}", list(values))  # noqa: S608
+    return [row(*found) for found in cursor.fetchall()]
+
+
+__all__ = [
+    "AuditRow",
+    "Change",
+    "Counts",
+    "InstanceRow",
+    "ObjectRow",
+    "OutboxRow",
+    "QuarantineRow",
+    "Registry",
+    "ReportPageRow",
+    "ReportRow",
+    "SeriesRow",
+    "SetupRow",
+    "ShareRow",
+    "ShareStudyRow",
+    "StudyRow",
+    "UserRow",
+]
