@@ -121,6 +121,10 @@ class Registry:
             [study_id],
         )
 
+    def all_instances(self, study_id: str) -> list[InstanceRow]:
+        """All revisions of all instances of a study."""
+        return self._rows(InstanceRow, "study_id = ? ORDER BY object_id", [study_id])
+
     def revisions(self, study_id: str, tag: bytes) -> list[InstanceRow]:
         return self._rows(InstanceRow, "study_id = ? AND tag = ? ORDER BY revision", [study_id, tag])
 

@@ -1,0 +1,68 @@
+"""Checking: every row has its object, every object opens, nothing lies about that no row knows."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ..domain.errors import Problem
+from ..keyholder.client import Keyholder
+from ..registry import ObjectRow, Registry
+from ..vault.blobs import Blobs
+from . import sealing
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a check saw. `problems` names ids and what is wrong with them; empty: all is well."""
+
+    objects: int = 0
+    bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class Checking:
+    """Reads everything and changes nothing."""
+
+    def __init__(self, registry: Registry, objects: Blobs, quarantine: Blobs, keyholder: Keyholder) -> None:
+        self._registry = registry
+        self._objects = objects
+        self._quarantine = quarantine
+        self._keyholder = keyholder
+
+    def run(self) -> Findings:
+        """Open every object to its last byte. Problem UNAVAILABLE without the keyholder."""
+        found = Findings()
+        rows = self._registry.all_objects()
+        self._each(found, rows, self._objects)
+        aside = self._registry.quarantine()
+        quarantined = [
+            ObjectRow(q.object_id, q.study_id, int(sealing.DICOM), q.size, q.wrapped_key, q.received_at) for q in aside if q.size
+        ]
+        self._each(found, quarantined, self._quarantine)
+        manifests = {study.manifest_id for study in self._registry.studies() if study.manifest_id}
+        known = {row.object_id for row in rows} | manifests
+        found.problems += [f"object {name} is stored, but no row knows it" for name in sorted(set(self._objects.names()) - known)]
+        found.problems += [f"manifest {name} is missing" for name in sorted(manifests) if not self._objects.exists(name)]
+        if not self._registry.is_whole():
+            found.problems.append("the registry file is damaged")
+        if not self._registry.audit_is_whole():
+            found.problems.append("the audit log has been altered")
+        return found
+
+    def _each(self, found: Findings, rows: list[ObjectRow], blobs: Blobs) -> None:
+        by_study = Counter(row.study_id for row in rows)
+        keys = {study_id: self._keyholder.study_keys([study_id])[study_id] for study_id in by_study}
+        for row in rows:
+            key = keys[row.study_id]
+            if key is None:
+                found.problems.append(f"object {row.object_id} has no study key")
+                continue
+            try:
+                with sealing.opened(blobs, row, key) as reader:
+                    size = sum(len(piece) for piece in reader.read())
+            except Problem as problem:
+                found.problems.append(f"object {row.object_id} does not open: {problem}")
+                continue
+            if size != row.size:
+                found.problems.append(f"object {row.object_id} has {size} bytes instead of {row.size}")
+            found.objects += 1
+            found.bytes += size
