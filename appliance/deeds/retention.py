@@ -1,9 +1,10 @@
 """Retention: when the last share closes, the study is gone. The key goes first; each step can be repeated.
 
-Forgetting a study: its key in the ring → the row says forgotten → sealed objects here → what the mirror is to delete → rows.
-After the first step nothing opens any more, whatever copies of the ciphertext exist.
+Forgetting a study: the row says so, which ends sharing → its key in the ring → sealed objects here → what the mirror is to
+delete, and the rows. Once the key is gone nothing opens any more, whatever copies of the ciphertext exist.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from secrets import token_bytes
 
@@ -53,9 +54,8 @@ class Retention:
             elif row.share.state(now) is ShareState.REVOKED:
                 self._keyholder.share_revoke(row.share_id)  # again, should the desk have been cut off before it got so far
         for study in self._registry.studies(StudyState.COMPLETE):
-            shares = [row.share for row in self._registry.shares_of(study.study_id)]
-            if study_is_due(study.state, study.last_received_at, shares, now, self._terms):
-                self._forget(study)
+            if self._is_due(study, self._registry.shares_of(study.study_id)):
+                self._give_up(study)
         for study in self._registry.studies(StudyState.FORGOTTEN):
             self._remove(study)
         for item in self._registry.quarantine():
@@ -69,17 +69,24 @@ class Retention:
             change.note(Action.SHARE_CLOSED, share_id=row.share_id)
         log.info("share closed", share_id=row.share_id)
 
-    def _forget(self, study: StudyRow) -> None:
-        """Key first. Should a share have been made in this very moment, the transaction leaves the study to be seen as keyless."""
-        self._keyholder.forget_study(study.study_id)
+    def _is_due(self, study: StudyRow, shares: list[ShareRow]) -> bool:
+        return study_is_due(study.state, study.last_received_at, [row.share for row in shares], self._now(), self._terms)
+
+    def _give_up(self, study: StudyRow) -> None:
+        """From here on there is no way back. Looked at once more inside the transaction: a share may have been made meanwhile."""
         with self._registry.change(self._now(), ACTOR) as change:
+            now = change.rows(StudyRow, "study_id = ?", [study.study_id])
+            shares = change.rows(ShareRow, "share_id IN (SELECT share_id FROM share_studies WHERE study_id = ?)", [study.study_id])
+            if not now or not self._is_due(now[0], shares):
+                change.note(Action.STUDY_KEPT, study_id=study.study_id)
+                return
             # The tag is freed: the same study sent again is a new one, with a new key.
             change.update(StudyRow, study.study_id, state=StudyState.FORGOTTEN, tag=token_bytes(16), about=b"")
             change.note(Action.STUDY_FORGOTTEN, study_id=study.study_id)
-        log.info("study forgotten", study_id=study.study_id)
 
     def _remove(self, study: StudyRow) -> None:
         study_id = study.study_id
+        self._keyholder.forget_study(study_id)
         objects = self._registry.objects(study_id)
         for row in objects:
             self._objects.delete(row.object_id)
@@ -87,17 +94,18 @@ class Retention:
             self._objects.delete(study.manifest_id)
         with self._registry.change(self._now(), ACTOR) as change:
             waiting = change.rows(OutboxRow, "study_id = ? AND verb = 'put'", [study_id])
-            # An upload that was tried may have arrived although nobody heard of it.
-            never_sent = {row.name for row in waiting if row.attempts == 0}
-            names = {row.object_id for row in objects} | {mirror_name(study_id)}
-            names -= {name for name in never_sent if name != mirror_name(study_id)}
+            # An upload that was tried may have arrived although nobody heard of it; one that was never tried has not.
+            unsent = Counter(row.name for row in waiting if row.attempts == 0)
+            sent = [row.object_id for row in objects if not unsent[row.object_id]]
+            if study.generation > unsent[mirror_name(study_id)]:
+                sent.append(mirror_name(study_id))
             change.delete(OutboxRow, "entry", [row.entry for row in waiting])
-            if len(names) > 1 or mirror_name(study_id) not in never_sent or study.generation > 1:
-                change.insert(*(OutboxRow(0, "delete", name, study_id, change.now) for name in sorted(names)))
+            change.insert(*(OutboxRow(0, "delete", name, study_id, change.now) for name in sent))
             change.delete(ReportPageRow, "report_id", [row.report_id for row in self._registry.reports(study_id)])
             for table in (ReportRow, InstanceRow, SeriesRow, ObjectRow, ShareStudyRow, StudyRow):
                 change.delete(table, "study_id", [study_id])
             change.note(Action.STUDY_REMOVED, study_id=study_id, objects=len(objects))
+        log.info("study forgotten", study_id=study_id, objects=len(objects))
 
     def _drop(self, item: QuarantineRow) -> None:
         self._keyholder.forget_study(item.study_id)

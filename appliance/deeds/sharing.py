@@ -9,7 +9,7 @@ from ..domain.errors import Code, Problem
 from ..domain.share import DAY, Audience, ShareRecord, ShareState
 from ..domain.study import StudyState
 from ..keyholder.client import Keyholder
-from ..registry import Registry, ShareRow, ShareStudyRow
+from ..registry import Registry, ShareRow, ShareStudyRow, StudyRow
 from ..vault.columns import open_column, seal_column
 from ..vault.keys import new_id
 
@@ -85,10 +85,7 @@ class Sharing:
         now = self._now()
         if not studies:
             raise Problem(Code.INVALID, "A share needs at least one study. Choose one and try again.")
-        for study_id in studies:
-            study = self._registry.study(study_id)
-            if study is None or study.state is StudyState.FORGOTTEN:
-                raise Problem(Code.NOT_FOUND, "This study does not exist any more. Reload the list.")
+        self._are_there([self._registry.study(study_id) for study_id in studies])
         record = ShareRecord(
             share_id=new_id(),
             audience=audience,
@@ -106,6 +103,8 @@ class Sharing:
         created = self._keyholder.share_create(record.canonical())
         with self._registry.change(now, actor) as change:
             about = seal_column(self._keyholder.desk_key(), recipient.strip()[:200], table="shares", row=record.share_id)
+            # Once more inside the transaction: retention may have given a study up in this moment.
+            self._are_there([next(iter(change.rows(StudyRow, "study_id = ?", [study_id])), None) for study_id in record.studies])
             change.insert(ShareRow(record.share_id, record.canonical(), about))
             for study_id in record.studies:
                 change.insert(ShareStudyRow(record.share_id, study_id))
@@ -179,9 +178,14 @@ class Sharing:
         rows = self._registry.shares() if study_id is None else self._registry.shares_of(study_id)
         return sorted((self._view(row) for row in rows), key=lambda view: -view.record.created_at)
 
+    @staticmethod
+    def _are_there(studies: Sequence[StudyRow | None]) -> None:
+        if any(study is None or study.state is StudyState.FORGOTTEN for study in studies):
+            raise Problem(Code.NOT_FOUND, "This study does not exist any more. Reload the list.")
+
     def _view(self, row: ShareRow) -> ShareView:
         share = row.share
-        recipient = open_column(self._keyholder.desk_key(), row.about, table="shares", row=row.share_id)
+        recipient = open_column(self._keyholder.desk_key(), row.about, table="shares", row=row.share_id) if row.about else ""
         return ShareView(share.record, share.state(self._now()), str(recipient), row.opened_at, row.last_opened_at)
 
     def _change(self, actor: str, share_id: str, edit: Callable[[ShareRecord], ShareRecord], what: str) -> ShareRecord:

@@ -19,6 +19,7 @@ class Action(StrEnum):
     PICTURES_DRAWN = "pictures-drawn"
     MANIFEST_WRITTEN = "manifest-written"
     STUDY_FORGOTTEN = "study-forgotten"
+    STUDY_KEPT = "study-kept"
     STUDY_REMOVED = "study-removed"
     REPORT_ADDED = "report-added"
     REPORTS_RELEASED = "reports-released"

@@ -5,16 +5,17 @@ Every change notes at least one audit event in the same transaction.
 """
 
 import json
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import OperationalError
 from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
-from ..disk import sqlite
+from ..disk.sqlite import Connections
 from ..domain.audit import FIRST, Action, Event, link
+from ..domain.errors import Code, Problem
 from ..domain.study import StudyState
 from .rows import (
     AuditRow,
@@ -42,30 +43,18 @@ class Registry:
     """Reads, and `change()` for writes. Safe to use from several threads; each has a connection of its own."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self._path = path
-        self._read_only = read_only
-        self._local = threading.local()
+        self._connections = Connections(path, read_only=read_only)
         if not read_only:
-            migrations.apply(self._database())
-
-    def _database(self) -> Database:
-        database: Database | None = getattr(self._local, "database", None)
-        if database is None:
-            database = self._local.database = sqlite.connect(self._path, read_only=self._read_only)
-        return database
+            migrations.apply(self._connections.here())
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        database: Database | None = getattr(self._local, "database", None)
-        if database is not None:
-            self._local.database = None
-            database.close()
+        """Close all connections. No thread may be using one."""
+        self._connections.close()
 
     @contextmanager
     def change(self, now: int, actor: str) -> Iterator["Change"]:
         """One transaction. It is taken back if the body raises, or if it noted no audit event."""
-        database = self._database()
-        with sqlite.write(database):
+        with self._connections.write() as database:
             change = Change(database, now, actor)
             yield change
             if not change.noted:
@@ -73,8 +62,17 @@ class Registry:
 
     # -- reads -----------------------------------------------------------------------------------------------------
 
+    def _query(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        try:
+            return list(self._connections.here().query(sql, list(values)))
+        except OperationalError as error:
+            raise Problem(Code.UNAVAILABLE, "The registry is busy. Please try again in a moment.") from error
+
     def _rows(self, row: type[R], where: str = "1", values: Sequence[Any] = ()) -> list[R]:
-        return _select(self._database(), row, where, values)
+        try:
+            return _select(self._connections.here(), row, where, values)
+        except OperationalError as error:
+            raise Problem(Code.UNAVAILABLE, "The registry is busy. Please try again in a moment.") from error
 
     def _row(self, row: type[R], where: str, values: Sequence[Any]) -> R | None:
         return next(iter(self._rows(row, where, values)), None)
@@ -97,7 +95,7 @@ class Registry:
 
     def counts(self) -> dict[str, Counts]:
         """How much each study holds, by study id."""
-        found = self._database().query("""
+        found = self._query("""
             SELECT study_id,
                    (SELECT count(*) FROM series WHERE series.study_id = studies.study_id) AS series,
                    (SELECT count(DISTINCT tag) FROM instances WHERE instances.study_id = studies.study_id) AS instances,
@@ -176,7 +174,7 @@ class Registry:
 
     def outbox_backlog(self) -> tuple[int, int]:
         """How many entries wait for the mirror, and how many of them have failed before."""
-        row = next(iter(self._database().query("SELECT count(*) AS waiting, coalesce(sum(attempts > 0), 0) AS failed FROM outbox")))
+        (row,) = self._query("SELECT count(*) AS waiting, coalesce(sum(attempts > 0), 0) AS failed FROM outbox")
         return row["waiting"], row["failed"]
 
     def users(self) -> list[UserRow]:
@@ -193,12 +191,13 @@ class Registry:
 
     def mark(self, name: str) -> int:
         """A number that outlives restarts, 0 at first."""
-        found = list(self._database().query("SELECT value FROM marks WHERE name = ?", [name]))
+        found = self._query("SELECT value FROM marks WHERE name = ?", [name])
         return found[0]["value"] if found else 0
 
     def last_change(self) -> int:
         """The number of the latest audit entry: unchanged means that nothing has changed."""
-        return next(iter(self._database().query("SELECT coalesce(max(seq), 0) AS seq FROM audit")))["seq"]  # type: ignore[no-any-return]
+        (row,) = self._query("SELECT coalesce(max(seq), 0) AS seq FROM audit")
+        return int(row["seq"])
 
     def audit(self, *, study_id: str | None = None, share_id: str | None = None) -> list[AuditRow]:
         """The entries on a study or a share, oldest first; all entries when neither is named."""
@@ -219,7 +218,7 @@ class Registry:
 
     def is_whole(self) -> bool:
         """What SQLite's own check says of the file, and whether all references hold."""
-        database = self._database()
+        database = self._connections.here()
         sound = [row[0] for row in database.execute("PRAGMA integrity_check").fetchall()] == ["ok"]
         return sound and not database.execute("PRAGMA foreign_key_check").fetchall()
 

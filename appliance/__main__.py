@@ -1,0 +1,5 @@
+"""`python -m appliance` is `bildbrief`."""
+
+from .cli import main
+
+main()

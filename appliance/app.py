@@ -1,0 +1,136 @@
+"""The one place that constructs: from a configuration to the parts of one process, each made when first asked for, once."""
+
+import time
+from functools import cached_property
+
+from .config import Config
+from .deeds.checking import Checking
+from .deeds.completing import Completing
+from .deeds.delivery import Delivery
+from .deeds.ingest import Ingest
+from .deeds.journal import Journal
+from .deeds.manifest import Manifests
+from .deeds.mirroring import Mirroring
+from .deeds.opening import Opening
+from .deeds.reports import Reports
+from .deeds.retention import Retention
+from .deeds.sharing import Limits, Sharing
+from .deeds.staff import Staff
+from .deeds.worklist import Worklist
+from .dicom.cage import Cage
+from .disk.places import Places
+from .domain.retention import Terms
+from .domain.share import DAY
+from .keyholder.client import Keyholder
+from .registry import Registry
+from .registry.settings import Settings
+from .vault.blobs import Blobs, Local
+from .vault.s3 import open_mirror
+
+
+class Appliance:
+    """The parts of the process `role`. A process that never asks for a part never has it."""
+
+    def __init__(self, config: Config, role: str) -> None:
+        self.config = config
+        self.role = role
+        self.places = Places(config.data_dir, config.key_dir, config.run_dir)
+
+    def now(self) -> int:
+        """UTC seconds; in a rehearsal, as many days later."""
+        return int(time.time()) + self.config.rehearse_days * DAY
+
+    # -- rooms -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(self.places.registry / "registry.sqlite3", read_only=self.role == "portal")
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings(self.places.registry / "settings.json")
+
+    @cached_property
+    def keyholder(self) -> Keyholder:
+        return Keyholder(self.places.sockets / f"{self.role}.sock")
+
+    @cached_property
+    def objects(self) -> Local:
+        return Local(self.places.objects)
+
+    @cached_property
+    def quarantine(self) -> Local:
+        return Local(self.places.quarantine)
+
+    @cached_property
+    def mirror(self) -> Blobs | None:
+        config = self.config
+        return open_mirror(
+            config.mirror_url,
+            endpoint=config.mirror_endpoint,
+            region=config.mirror_region,
+            access_key=config.mirror_access_key,
+            secret_key=config.mirror_secret_key,
+            declared_eu=config.mirror_declared_eu,
+        )
+
+    @cached_property
+    def cage(self) -> Cage:
+        return Cage(workers=self.config.cage_workers, memory=self.config.cage_memory, seconds=self.config.cage_seconds)
+
+    # -- deeds -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def ingest(self) -> Ingest:
+        return Ingest(self.places.intake, self.objects, self.quarantine, self.registry, self.keyholder, self.cage, self.now)
+
+    @cached_property
+    def completing(self) -> Completing:
+        return Completing(self.registry, self.objects, self.keyholder, self.cage, self.manifests, self.now, self.config.quiet_seconds)
+
+    @cached_property
+    def manifests(self) -> Manifests:
+        return Manifests(self.registry, self.objects, self.keyholder, self.now)
+
+    @cached_property
+    def sharing(self) -> Sharing:
+        config = self.config
+        limits = Limits(default=config.share_days * DAY, longest=config.share_days_max * DAY, grace=config.grace_days * DAY)
+        return Sharing(self.registry, self.keyholder, self.now, limits)
+
+    @cached_property
+    def opening(self) -> Opening:
+        return Opening(self.registry, self.keyholder, self.now)
+
+    @cached_property
+    def delivery(self) -> Delivery:
+        return Delivery(self.registry, self.objects)
+
+    @cached_property
+    def reports(self) -> Reports:
+        return Reports(self.registry, self.objects, self.keyholder, self.cage, self.manifests, self.now, self.config.upload_limit)
+
+    @cached_property
+    def staff(self) -> Staff:
+        return Staff(self.registry, self.keyholder, self.now)
+
+    @cached_property
+    def worklist(self) -> Worklist:
+        return Worklist(self.registry, self.keyholder, self.now)
+
+    @cached_property
+    def retention(self) -> Retention:
+        terms = Terms(grace=self.config.grace_days * DAY, unshared=self.config.unshared_days * DAY)
+        return Retention(self.registry, self.objects, self.quarantine, self.keyholder, self.now, terms)
+
+    @cached_property
+    def mirroring(self) -> Mirroring:
+        return Mirroring(self.registry, self.objects, self.mirror, self.now)
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal(self.registry, self.keyholder, self.now)
+
+    @cached_property
+    def checking(self) -> Checking:
+        return Checking(self.registry, self.objects, self.quarantine, self.keyholder)

@@ -1,0 +1,147 @@
+"""The registry: one transaction a change, never without its audit event, and nothing readable in the file."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from appliance.domain.audit import Action
+from appliance.domain.study import StudyState
+from appliance.registry import InstanceRow, ObjectRow, OutboxRow, Registry, SeriesRow, ShareRow, ShareStudyRow, StudyRow
+
+NOW = 1_800_000_000
+STUDY = "5" * 32
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "registry.sqlite3"
+
+
+@pytest.fixture
+def registry(path: Path) -> Registry:
+    return Registry(path)
+
+
+def study(study_id: str = STUDY, at: int = NOW) -> StudyRow:
+    return StudyRow(study_id, os.urandom(16), StudyState.RECEIVING, at, at, b"sealed")
+
+
+def instance(number: int, tag: bytes, revision: int = 1) -> tuple[ObjectRow, InstanceRow]:
+    object_id = f"{number:032x}"
+    return (
+        ObjectRow(object_id, STUDY, 1, 100, b"wrapped", NOW),
+        InstanceRow(object_id, STUDY, "e" * 32, tag, os.urandom(16), revision, 7, b"sealed", NOW),
+    )
+
+
+def test_a_change_is_one_transaction(registry: Registry) -> None:
+    with pytest.raises(ZeroDivisionError), registry.change(NOW, "alice") as change:
+        change.insert(study())
+        change.note(Action.INSTANCES_STORED, study_id=STUDY)
+        raise ZeroDivisionError
+    assert registry.study(STUDY) is None
+    assert registry.audit() == []
+
+
+def test_no_change_without_its_audit_event(registry: Registry) -> None:
+    with pytest.raises(AssertionError), registry.change(NOW, "alice") as change:
+        change.insert(study())
+    assert registry.study(STUDY) is None
+
+
+def test_rows_come_back_as_they_went_in(registry: Registry) -> None:
+    rows = [study(), SeriesRow("e" * 32, STUDY, b"t", b"sealed")]
+    with registry.change(NOW, "alice") as change:
+        change.insert(*rows)
+        change.note(Action.INSTANCES_STORED, study_id=STUDY)
+    assert [registry.study(STUDY), *registry.series(STUDY)] == rows
+    assert isinstance(registry.study(STUDY).state, StudyState)  # type: ignore[union-attr]
+
+
+def test_the_latest_revision_is_the_one_shown(registry: Registry) -> None:
+    with registry.change(NOW, "ingester") as change:
+        change.insert(study(), SeriesRow("e" * 32, STUDY, b"t", b"sealed"))
+        for number, (tag, revision) in enumerate([(b"one", 1), (b"two", 1), (b"one", 2)]):
+            change.insert(*instance(number, tag, revision))
+        change.note(Action.INSTANCES_STORED, study_id=STUDY, count=3)
+    assert sorted((row.tag, row.revision) for row in registry.instances(STUDY)) == [(b"one", 2), (b"two", 1)]
+    assert len(registry.all_instances(STUDY)) == 3
+    counts = registry.counts()[STUDY]
+    assert (counts.series, counts.instances, counts.size) == (1, 2, 300)
+
+
+def test_references_must_hold(registry: Registry) -> None:
+    with pytest.raises(sqlite3.IntegrityError), registry.change(NOW, "ingester") as change:
+        change.insert(instance(1, b"one")[0])
+        change.note(Action.INSTANCES_STORED)
+
+
+def test_quiet_studies_are_found(registry: Registry) -> None:
+    with registry.change(NOW, "ingester") as change:
+        change.insert(study("1" * 32, NOW - 31), study("2" * 32, NOW - 29))
+        change.note(Action.INSTANCES_STORED)
+    assert [row.study_id for row in registry.studies_quiet_since(NOW - 30)] == ["1" * 32]
+
+
+def test_the_outbox_gives_what_is_due_oldest_first(registry: Registry) -> None:
+    with registry.change(NOW, "ingester") as change:
+        change.insert(*(OutboxRow(0, "put", name, STUDY, NOW + due) for name, due in [("a", 0), ("b", 60), ("c", -5)]))
+        change.note(Action.INSTANCES_STORED)
+    assert [row.name for row in registry.outbox(NOW)] == ["a", "c"]
+    assert [row.name for row in registry.outbox(NOW + 60)] == ["a", "b", "c"]
+    assert registry.outbox_backlog() == (3, 0)
+
+
+def test_shares_are_found_by_study(registry: Registry) -> None:
+    with registry.change(NOW, "desk") as change:
+        change.insert(study(), ShareRow("a" * 32, "{}", b""), ShareStudyRow("a" * 32, STUDY), ShareRow("b" * 32, "{}", b""))
+        change.note(Action.SHARE_CREATED)
+    assert [row.share_id for row in registry.shares_of(STUDY)] == ["a" * 32]
+
+
+def test_the_audit_log_is_a_chain(registry: Registry, path: Path) -> None:
+    for number in range(5):
+        with registry.change(NOW + number, "alice") as change:
+            change.note(Action.USER_IN, reason="a reason", count=number)
+    assert registry.audit_is_whole()
+    assert registry.last_change() == 5
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE audit SET actor = 'charlie' WHERE seq = 3")
+    assert not registry.audit_is_whole()
+
+
+def test_a_reader_cannot_write(registry: Registry, path: Path) -> None:
+    with registry.change(NOW, "alice") as change:
+        change.note(Action.USER_IN)
+    reader = Registry(path, read_only=True)
+    assert reader.last_change() == 1
+    with pytest.raises(sqlite3.OperationalError, match="readonly"), reader.change(NOW, "portal") as change:
+        change.note(Action.USER_IN)
+
+
+def test_what_is_deleted_leaves_the_file(registry: Registry, path: Path) -> None:
+    canary = os.urandom(24)
+    with registry.change(NOW, "ingester") as change:
+        change.insert(StudyRow(STUDY, canary, StudyState.RECEIVING, NOW, NOW, canary))
+        change.note(Action.INSTANCES_STORED)
+    assert canary in b"".join(file.read_bytes() for file in path.parent.iterdir())
+    with registry.change(NOW, "clock") as change:
+        change.delete(StudyRow, "study_id", [STUDY])
+        change.note(Action.STUDY_REMOVED)
+    registry.close()
+    assert canary not in b"".join(file.read_bytes() for file in path.parent.iterdir())
+
+
+def test_a_mark_outlives_a_restart(registry: Registry, path: Path) -> None:
+    assert registry.mark("events") == 0
+    for value in (3, 9):
+        with registry.change(NOW, "clock") as change:
+            change.set_mark("events", value)
+            change.note(Action.SHARE_OPENED)
+    assert Registry(path).mark("events") == 9
+
+
+def test_the_file_is_whole(registry: Registry) -> None:
+    assert registry.is_whole()
