@@ -96,5 +96,11 @@ def moment(language: str, seconds: int, *, time: bool = True, zone: str = ZONE, 
     return f"{day}, {format_time(local, 'short', locale=_LOCALES[known(language)])}" if time else day
 
 
+def end_of(language: str, seconds: int, *, zone: str = ZONE, length: Length = "long") -> str:
+    """The last moment before `seconds`, as an end people can rely on: only the day, if all of it counts, else with the time."""
+    last = dt.datetime.fromtimestamp(seconds - 1, ZoneInfo(zone))
+    return moment(language, seconds - 1, time=(last.hour, last.minute) != (23, 59), zone=zone, length=length)
+
+
 def _date(language: str, day: dt.date, length: Length) -> str:
     return format_date(day, length, locale=_LOCALES[known(language)])
