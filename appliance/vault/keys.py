@@ -19,6 +19,9 @@ from ..domain.errors import Code, Problem
 ENVELOPE: Final = 80
 """Bytes of an envelope: 32 encapsulated key, 32 association key, 16 tag."""
 
+INTAKE_INFO: Final = b"bildbrief/v1/intake"
+"""What an envelope is sealed for (HPKE's info)."""
+
 _HPKE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
