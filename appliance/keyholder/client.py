@@ -1,0 +1,234 @@
+"""The keyholder as the other processes see it: one method for each call of the table, over this process's own socket."""
+
+import socket
+import struct
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..domain.errors import Code, Problem
+from .calls import CALLS, FRAME_LIMIT, pack, receive, unpack
+
+IDLE = 8  # connections kept for the next call
+
+
+@dataclass(frozen=True, slots=True)
+class IntakePublic:
+    """The public half of an intake key pair. `key_id`: 8 hex digits."""
+
+    key_id: str
+    public: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The two factors of a new share, in the form of `domain.codes`; the password is kept nowhere."""
+
+    code: str
+    password: str
+
+    def __repr__(self) -> str:
+        return "Created(…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Code and password were right. The study keys (32 bytes each) are none when the share is revoked."""
+
+    share_id: str
+    record_digest: bytes
+    study_keys: dict[str, bytes]
+    device: str
+
+    def __repr__(self) -> str:
+        return f"Opened(share_id={self.share_id!r}, …)"
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Unknown code, wrong password, closed or locked: nobody is told which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Too many tries; the next may come in so many seconds."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Too many readers try at this moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessEvent:
+    """What a reader did. `seq` grows for ever; `action` is a `domain.audit.Action`."""
+
+    seq: int
+    at: int
+    action: str
+    share_id: str | None
+    object_id: str | None
+    detail: dict[str, Any]
+
+
+class Keyholder:
+    """Safe to use from several threads: a slow call holds one connection, never another thread's call.
+
+    Every method raises the keyholder's own Problems (docs in `calls.CALLS`), and UNAVAILABLE when it does not answer.
+    """
+
+    def __init__(self, path: Path, timeout: float = 30.0) -> None:
+        """`path`: the socket of this process's role. `timeout`: seconds for one answer."""
+        self._path = path
+        self._timeout = timeout
+        self._idle: list[socket.socket] = []
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    # -- all ---------------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        return dict(self._call("status"))
+
+    # -- intake ------------------------------------------------------------------------------------------------------
+
+    def intake_public(self) -> IntakePublic:
+        return IntakePublic(**self._call("intake_public"))
+
+    def open_envelope(self, key_id: str, envelope: bytes) -> bytes:
+        return bytes(self._call("open_envelope", key_id=key_id, envelope=envelope))
+
+    def retire_intake_keys(self, in_use: Sequence[str]) -> None:
+        self._call("retire_intake_keys", in_use=in_use)
+
+    def uid_key(self) -> bytes:
+        return bytes(self._call("uid_key"))
+
+    # -- studies -----------------------------------------------------------------------------------------------------
+
+    def create_study_key(self, study_id: str) -> bytes:
+        return bytes(self._call("create_study_key", study_id=study_id))
+
+    def study_keys(self, study_ids: Sequence[str]) -> dict[str, bytes | None]:
+        return dict(self._call("study_keys", study_ids=study_ids))
+
+    def anchor(self, study_id: str, generation: int, sha256: bytes) -> None:
+        self._call("anchor", study_id=study_id, generation=generation, sha256=sha256)
+
+    def forget_study(self, study_id: str) -> None:
+        self._call("forget_study", study_id=study_id)
+
+    # -- shares ------------------------------------------------------------------------------------------------------
+
+    def desk_key(self) -> bytes:
+        return bytes(self._call("desk_key"))
+
+    def share_create(self, record: str) -> Created:
+        return Created(**self._call("share_create", record=record))
+
+    def share_change(self, record: str) -> None:
+        self._call("share_change", record=record)
+
+    def share_password(self, share_id: str) -> str:
+        return str(self._call("share_password", share_id=share_id))
+
+    def share_code(self, share_id: str) -> str:
+        return str(self._call("share_code", share_id=share_id))
+
+    def share_unlock(self, share_id: str) -> None:
+        self._call("share_unlock", share_id=share_id)
+
+    def share_revoke(self, share_id: str) -> None:
+        self._call("share_revoke", share_id=share_id)
+
+    def share_close(self, share_id: str) -> None:
+        self._call("share_close", share_id=share_id)
+
+    def open_share(self, code: str, password: str, prefix: str, device: str | None) -> Opened | Wrong | Wait | Busy:
+        answer = self._call("open_share", code=code, password=password, prefix=prefix, device=device)
+        if answer["opened"] is not None:
+            return Opened(**answer["opened"])
+        match answer["refused"]:
+            case "wait":
+                return Wait(answer["seconds"] or 0)
+            case "busy":
+                return Busy()
+            case _:
+                return Wrong()
+
+    # -- access events -----------------------------------------------------------------------------------------------
+
+    def note(self, action: str, share_id: str, object_id: str | None = None, detail: Mapping[str, Any] | None = None) -> None:
+        self._call("note", action=action, share_id=share_id, object_id=object_id, detail=dict(detail or {}))
+
+    def events(self, after: int, limit: int) -> list[AccessEvent]:
+        return [AccessEvent(**event) for event in self._call("events", after=after, limit=limit)]
+
+    def events_done(self, upto: int) -> None:
+        self._call("events_done", upto=upto)
+
+    # -- the wire ----------------------------------------------------------------------------------------------------
+
+    def _call(self, name: str, **values: Any) -> Any:
+        call = CALLS[name]
+        frame = pack({"call": name, **call.takes.encode(values)})
+        connection = None
+        try:
+            connection = self._send(frame)
+            (length,) = struct.unpack(">I", receive(connection, 4))
+            if length > FRAME_LIMIT:
+                raise ValueError("frame too long")  # noqa: TRY301
+            answer = unpack(receive(connection, length))
+            if "problem" in answer:
+                problem = Problem(Code(answer["problem"]["code"]), answer["problem"]["message"], **answer["problem"]["values"])
+                result = None
+            else:
+                problem = None
+                result = call.gives.decode(answer["ok"])
+        except (OSError, EOFError, ValueError, LookupError, TypeError, struct.error) as error:
+            if connection is not None:
+                connection.close()
+            raise Problem(Code.UNAVAILABLE, "The keyholder does not answer. Please try again in a moment.") from error
+        with self._lock:
+            if len(self._idle) < IDLE:
+                self._idle.append(connection)
+                connection = None
+        if connection is not None:
+            connection.close()
+        if problem is not None:
+            raise problem
+        return result
+
+    def _send(self, frame: bytes) -> socket.socket:
+        """Send on an idle connection, or on a new one if the keyholder has ended that (it was restarted).
+
+        Only what was not sent is sent again: some calls must not happen twice.
+        """
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                break
+            try:
+                connection.sendall(frame)
+            except OSError:
+                connection.close()
+            else:
+                return connection
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(self._timeout)
+            connection.connect(str(self._path))
+            connection.sendall(frame)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
