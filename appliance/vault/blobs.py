@@ -77,16 +77,8 @@ class Local:
                     os.link(file, path)
             fsync_dir(folder)
 
-    @contextmanager
-    def open(self, name: str) -> Iterator[ReadAt]:
-        try:
-            descriptor = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise Missing from None
-        try:
-            yield _Descriptor(descriptor)
-        finally:
-            os.close(descriptor)
+    def open(self, name: str) -> AbstractContextManager[ReadAt]:
+        return open_file(self.path(name))
 
     def exists(self, name: str) -> bool:
         return self.path(name).is_file()
@@ -113,6 +105,19 @@ class Local:
             if not path.is_dir():
                 path.mkdir(exist_ok=True)
                 fsync_dir(path.parent)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[ReadAt]:
+    """Read a file of this file system as a blob. Missing when there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise Missing from None
+    try:
+        yield _Descriptor(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class _Descriptor:

@@ -1,0 +1,172 @@
+"""The DIMSE messages of one association: fragments in, sealed files and responses out (PS3.7 6.3, PS3.8 Annex E).
+
+Knows nothing of sockets or of pynetdicom, so whatever reads the fragments can change without it.
+"""
+
+import errno
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+from ..log import log
+from . import part10
+from .command import C_CANCEL, C_ECHO, C_STORE, Abuse, Command, decode, respond
+from .statuses import Status
+from .syntaxes import is_storage
+
+COMMAND, LAST = 1, 2  # bits of a message control header (PS3.8 E.2)
+_COMMAND_LIMIT = 16 << 10  # bytes; a C-STORE request takes some 200
+
+_T = TypeVar("_T")
+
+
+class Writer(Protocol):
+    def write(self, data: bytes | memoryview) -> None: ...
+
+
+class Incoming(Protocol):
+    """A file on its way in: `vault.intake.Incoming`."""
+
+    @property
+    def writer(self) -> Writer: ...
+    def publish(self) -> int: ...
+    def discard(self) -> None: ...
+
+
+class Context(NamedTuple):
+    """An accepted presentation context."""
+
+    abstract_syntax: str
+    transfer_syntax: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What an association has for its messages. `begin` opens a file in the intake, `room` tells the free bytes there."""
+
+    contexts: Mapping[int, Context]
+    calling: str
+    called: str
+    begin: Callable[[], Incoming]
+    room: Callable[[], int]
+    instance_limit: int
+    reserve: int
+
+
+@dataclass(slots=True)
+class _Message:
+    """A request whose dataset is coming. Without a file it was refused, and its dataset is let pass."""
+
+    context_id: int
+    request: Command
+    file: Incoming | None
+    status: Status
+    received: int = 0
+
+
+class Messages:
+    """One thread feeds it; `close` ends it at any point and leaves nothing half done."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._command = bytearray()
+        self._message: _Message | None = None
+        self.stored = self.refused = self.stored_bytes = 0
+
+    def fragment(self, context_id: int, control: int, data: memoryview) -> bytes | None:
+        """Take one fragment. Returns the response when it completes a message that has one. Raises Abuse."""
+        if control & COMMAND:
+            if self._message is not None:
+                raise Abuse("a command within a dataset")
+            self._command += data
+            if len(self._command) > _COMMAND_LIMIT:
+                raise Abuse("a command set that does not end")
+            if not control & LAST:
+                return None
+            self._message = self._receive(context_id, decode(bytes(self._command)))
+            self._command.clear()
+            if self._message.request.has_dataset:
+                return None
+        else:
+            if self._message is None or self._message.context_id != context_id:
+                raise Abuse("a dataset without its command")
+            self._take(self._message, data)
+            if not control & LAST:
+                return None
+        message, self._message = self._message, None
+        return self._answer(message)
+
+    def close(self) -> None:
+        """Discard what is not acknowledged."""
+        if self._message is not None and self._message.file is not None:
+            self._message.file.discard()
+        self._message = None
+        log.info("association ended", calling=self._session.calling, stored=self.stored, refused=self.refused, bytes=self.stored_bytes)
+
+    def _receive(self, context_id: int, request: Command) -> _Message:
+        message = _Message(context_id, request, None, Status.SUCCESS)
+        self._try(message, self._begin, message)
+        return message
+
+    def _begin(self, message: _Message) -> None:
+        message.status = self._judge(message.context_id, message.request)
+        if message.request.field != C_STORE or message.status is not Status.SUCCESS:
+            return
+        session, request = self._session, message.request
+        transfer_syntax = session.contexts[message.context_id].transfer_syntax
+        message.file = session.begin()
+        message.file.writer.write(
+            part10.head(request.sop_class, request.sop_instance, transfer_syntax, calling=session.calling, called=session.called)
+        )
+
+    def _judge(self, context_id: int, request: Command) -> Status:
+        if request.field in (C_ECHO, C_CANCEL):
+            return Status.SUCCESS
+        if request.field != C_STORE:
+            return Status.NOT_OFFERED
+        if not request.sop_class or not request.sop_instance:
+            return Status.NO_UIDS
+        context = self._session.contexts.get(context_id)
+        if context is None or not is_storage(request.sop_class) or not is_storage(context.abstract_syntax):
+            return Status.NOT_STORED_HERE
+        if not request.has_dataset:
+            return Status.NO_DATASET
+        return Status.SUCCESS if self._session.room() > self._session.reserve else Status.NO_SPACE
+
+    def _take(self, message: _Message, data: memoryview) -> None:
+        message.received += len(data)
+        if message.file is None:
+            if message.received > 2 * self._session.instance_limit:
+                raise Abuse("a refused dataset that does not end")
+        elif message.received > self._session.instance_limit:
+            self._refuse(message, Status.TOO_LARGE)
+        else:
+            self._try(message, message.file.writer.write, data)
+
+    def _answer(self, message: _Message) -> bytes | None:
+        if message.file is not None:
+            self._try(message, self._publish, message.file)
+        if message.status is not Status.SUCCESS:
+            self.refused += 1
+            log.warning("request refused", status=f"{message.status.code:04X}H", reason=message.status.comment)
+        return None if message.request.field == C_CANCEL else respond(message.request, message.status)
+
+    def _publish(self, file: Incoming) -> None:
+        self.stored_bytes += file.publish()
+        self.stored += 1
+
+    def _try(self, message: _Message, step: Callable[[_T], object], argument: _T) -> None:
+        """Do what may fail. A fault costs this one instance, not the association."""
+        try:
+            step(argument)
+        except Exception as fault:  # noqa: BLE001 (whatever it was: without a durable file there is no success)
+            log.warning("instance not stored", exc_info=fault)
+            full = isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
+            self._refuse(message, Status.NO_SPACE if full else Status.FAILED)
+
+    @staticmethod
+    def _refuse(message: _Message, status: Status) -> None:
+        message.status = status
+        if message.file is not None:
+            message.file.discard()
+            message.file = None
