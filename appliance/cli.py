@@ -203,6 +203,7 @@ def share_create(
 def share_list(as_json: bool) -> None:
     """List the shares."""
     app = operator()
+    views = app.sharing.views()
     content = [
         {
             "share": view.record.share_id,
@@ -212,10 +213,11 @@ def share_list(as_json: bool) -> None:
             "expires_at": view.record.expires_at,
             "opened_at": view.opened_at,
         }
-        for view in app.sharing.views()
+        for view in views
     ]
-    now = app.now()
-    lines = [f"{row['share']}  {row['for']:<8}  {row['state']:<8}  {_left(row['expires_at'] - now)}" for row in content]
+    lines = [
+        f"{view.record.share_id}  {view.record.audience:<8}  {view.state:<8}  {_left(view.record.expires_at - app.now())}" for view in views
+    ]
     out(as_json, content, "\n".join(lines) or "No shares.")
 
 

@@ -26,8 +26,8 @@ PROCESSES: Final = ("keyholder", "ingester", "receiver", "desk", "portal", "cloc
 
 READY_FD: Final = "APPLIANCE_READY_FD"
 _SECRETS: Final = {f"{PREFIX}MIRROR_ACCESS_KEY": "clock", f"{PREFIX}MIRROR_SECRET_KEY": "clock"}
-_BACK_OFF: Final = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
-_SETTLED: Final = 60.0  # seconds up after which a death counts as the first again
+_BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0)
+_SETTLED: Final = 10.0  # seconds up after which a death counts as the first again
 _PATIENCE: Final = 25.0  # seconds a process may take to stop
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ..dicom.cage import Cage, Failed, Pictures
+from ..dicom.cage import Cage, Failed
 from ..domain.audit import Action
 from ..domain.study import InstanceFacts, Kind, StudyState
 from ..keyholder.client import Keyholder
@@ -84,15 +84,12 @@ class Completing:
             return [], "missing"
         with sealing.opened(self._objects, stored, key) as reader:
             drawn = self._cage.render(reader.read())
-        match drawn:
-            case Pictures():
-                kept = (
-                    sealing.store(self._objects, row.study_id, key, sealing.PICTURE, picture, self._now())
-                    for picture in (drawn.thumb, drawn.large)
-                )
-                return list(kept), None
-            case Failed(reason):
-                return [], reason
+        if isinstance(drawn, Failed):
+            return [], drawn.reason
+        pictures = [
+            sealing.store(self._objects, row.study_id, key, sealing.PICTURE, picture, self._now()) for picture in (drawn.thumb, drawn.large)
+        ]
+        return pictures, None
 
 
 def _is_image(found: InstanceFacts) -> bool:
