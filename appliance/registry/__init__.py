@@ -38,6 +38,9 @@ from .schema import migrations
 
 R = TypeVar("R", bound=Row)
 
+_GIVEN = "(SELECT value FROM json_each(?))"
+"""Any number of ids as one parameter: a JSON array."""
+
 
 class Registry:
     """Reads, and `change()` for writes. Safe to use from several threads; each has a connection of its own."""
@@ -93,15 +96,30 @@ class Registry:
         """Studies still receiving whose last image came at or before `moment`."""
         return self._rows(StudyRow, "state = 'receiving' AND last_received_at <= ? ORDER BY last_received_at", [moment])
 
-    def counts(self) -> dict[str, Counts]:
-        """How much each study holds, by study id."""
-        found = self._query("""
+    def studies_among(self, study_ids: Iterable[str]) -> list[StudyRow]:
+        """Those of these studies that are not forgotten."""
+        return self._rows(StudyRow, f"state <> 'forgotten' AND study_id IN {_GIVEN}", [json.dumps([*study_ids])])
+
+    def series_among(self, study_ids: Iterable[str]) -> list[SeriesRow]:
+        return self._rows(SeriesRow, f"study_id IN {_GIVEN} ORDER BY series_id", [json.dumps([*study_ids])])
+
+    def shares_among(self, study_ids: Iterable[str]) -> list[ShareRow]:
+        """The shares in which at least one of these studies is."""
+        among = f"share_id IN (SELECT share_id FROM share_studies WHERE study_id IN {_GIVEN})"  # noqa: S608
+        return self._rows(ShareRow, among, [json.dumps([*study_ids])])
+
+    def counts(self, study_ids: Iterable[str]) -> dict[str, Counts]:
+        """How much each of these studies holds, by study id."""
+        found = self._query(
+            f"""
             SELECT study_id,
                    (SELECT count(*) FROM series WHERE series.study_id = studies.study_id) AS series,
                    (SELECT count(DISTINCT tag) FROM instances WHERE instances.study_id = studies.study_id) AS instances,
                    (SELECT count(*) FROM reports WHERE reports.study_id = studies.study_id) AS reports,
                    (SELECT coalesce(sum(size), 0) FROM objects WHERE objects.study_id = studies.study_id) AS size
-            FROM studies WHERE state <> 'forgotten'""")
+            FROM studies WHERE state <> 'forgotten' AND study_id IN {_GIVEN}""",  # noqa: S608
+            [json.dumps([*study_ids])],
+        )
         return {row["study_id"]: Counts(**row) for row in found}
 
     def series(self, study_id: str) -> list[SeriesRow]:
@@ -198,6 +216,16 @@ class Registry:
         """The number of the latest audit entry: unchanged means that nothing has changed."""
         (row,) = self._query("SELECT coalesce(max(seq), 0) AS seq FROM audit")
         return int(row["seq"])
+
+    def changed_since(self, seq: int) -> set[str]:
+        """The studies that audit entries after number `seq` are about, themselves or by a share."""
+        found = self._query(
+            """
+            SELECT study_id FROM audit WHERE seq > ?1 AND study_id IS NOT NULL UNION
+            SELECT study_id FROM share_studies WHERE share_id IN (SELECT share_id FROM audit WHERE seq > ?1)""",
+            [seq],
+        )
+        return {row["study_id"] for row in found}
 
     def audit(self, *, study_id: str | None = None, share_id: str | None = None) -> list[AuditRow]:
         """The entries on a study or a share, oldest first; all entries when neither is named."""

@@ -68,7 +68,7 @@ def test_the_latest_revision_is_the_one_shown(registry: Registry) -> None:
         change.note(Action.INSTANCES_STORED, study_id=STUDY, count=3)
     assert sorted((row.tag, row.revision) for row in registry.instances(STUDY)) == [(b"one", 2), (b"two", 1)]
     assert len(registry.all_instances(STUDY)) == 3
-    counts = registry.counts()[STUDY]
+    counts = registry.counts([STUDY])[STUDY]
     assert (counts.series, counts.instances, counts.size) == (1, 2, 300)
 
 
@@ -145,3 +145,20 @@ def test_a_mark_outlives_a_restart(registry: Registry, path: Path) -> None:
 
 def test_the_file_is_whole(registry: Registry) -> None:
     assert registry.is_whole()
+
+
+def test_what_changed_since_an_entry_is_found_by_study_and_by_share(registry: Registry) -> None:
+    other = "6" * 32
+    with registry.change(NOW, "ingester") as change:
+        change.insert(study(), study(other), ShareRow("a" * 32, "{}", b"sealed"), ShareStudyRow("a" * 32, other))
+        change.note(Action.INSTANCES_STORED, study_id=STUDY)
+        change.note(Action.INSTANCES_STORED, study_id=other)
+    seq = registry.last_change()
+    assert registry.changed_since(0) == {STUDY, other}
+    assert registry.changed_since(seq) == set()
+    with registry.change(NOW, "desk") as change:
+        change.note(Action.SHARE_REVOKED, share_id="a" * 32)
+    assert registry.changed_since(seq) == {other}
+    assert [row.study_id for row in registry.studies_among([other, "7" * 32])] == [other]
+    assert [row.share_id for row in registry.shares_among([other])] == ["a" * 32]
+    assert registry.shares_among([STUDY]) == []
