@@ -201,13 +201,11 @@ def unpack(body: bytes) -> dict[str, Any]:
 
 
 def receive(connection: socket.socket, length: int) -> bytes:
-    """Exactly so many bytes; b"" if the other side ended before the first of them. Errors: OSError, EOFError in the middle."""
+    """Exactly so many bytes. Errors: OSError; EOFError if the other side ends before."""
     received = bytearray()
     while len(received) < length:
         piece = connection.recv(min(length - len(received), 1 << 16))
         if not piece:
-            if received:
-                raise EOFError
-            return b""
+            raise EOFError
         received += piece
     return bytes(received)

@@ -193,7 +193,7 @@ class Keyholder:
             else:
                 problem = None
                 result = call.gives.decode(answer["ok"])
-        except (OSError, EOFError, ValueError, LookupError, TypeError, struct.error) as error:
+        except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
             if connection is not None:
                 connection.close()
             raise Problem(Code.UNAVAILABLE, "The keyholder does not answer. Please try again in a moment.") from error
