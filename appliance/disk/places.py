@@ -30,7 +30,7 @@ class User(NamedTuple):
 # The keyholder belongs to the groups of those it answers, because only so may it hand each its socket.
 USERS = {
     "keyholder": User(801, 801, (803, 804, 805, 806), 0o077),
-    "receiver": User(802, 802, (), 0o022),
+    "receiver": User(802, 802, (), 0o002),
     "ingester": User(803, KEEPERS, (803, RECORDS), 0o002),
     "desk": User(804, KEEPERS, (804, RECORDS), 0o002),
     "portal": User(805, 805, (RECORDS,), 0o077),
@@ -52,7 +52,8 @@ TABLE = (
     Place("keys", 801, 801, 0o700),
     Place("data", ROOT, ROOT, 0o755),
     Place("data/intake", 803, 802, 0o750),  # the ingester leaves the public key here
-    Place("data/intake/tmp", 802, 802, 0o700),
+    # Set-group-id: what the receiver makes belongs to the keepers, so that the ingester may link it (fs.protected_hardlinks).
+    Place("data/intake/tmp", 802, KEEPERS, 0o2700),
     Place("data/intake/new", 802, 803, 0o770),
     Place("data/records", ROOT, RECORDS, 0o750),
     Place("data/records/objects", ROOT, KEEPERS, 0o775),  # "others" past the gate is the portal

@@ -115,8 +115,10 @@ def test_the_receiver_fills_the_intake_and_the_ingester_empties_it(there: Places
     assert who(names(there.intake / "new")) == {"receiver", "ingester"}
     assert who(names(there.intake / "tmp")) == {"receiver"}
     assert as_user("ingester", kept.mkdir) == "ok"
-    assert as_user("ingester", lambda: new.rename(kept / "a")) == "ok"
+    assert as_user("ingester", lambda: (kept / "a").hardlink_to(new)) == "ok"
+    assert as_user("ingester", new.unlink) == "ok"
     assert who(read(kept / "a")) == {"ingester", "desk", "portal", "clock"}
+    assert "portal" not in who(lambda: (kept / "a").open("ab"))
     public = there.intake / "public.json"
     assert who(write(public)) == {"ingester"}
     assert who(read(public)) == {"receiver", "ingester"}
