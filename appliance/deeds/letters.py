@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from babel.support import Translations
 
-from ..domain.codes import show_code, show_password
+from ..domain.codes import show_code
 from ..domain.errors import Code, Problem
 from ..domain.share import Audience, ShareRecord
 from ..language import N_, ZONE, end_of, known, moment, translations
@@ -20,9 +20,9 @@ from .paper import ACCENT, INK, QUIET, TINT, WHITE, Sheet, marked
 LEFT: Final = 25.0
 RIGHT: Final = 190.0
 WIDTH: Final = RIGHT - LEFT
-BOTTOM: Final = 283.0
+BOTTOM: Final = 285.0
 ADDRESS_LINES: Final = 6  # DIN 5008, 8.1: the address zone
-SCALES: Final = (1.0, 0.96, 0.92, 0.88, 0.84, 0.8, 0.75, 0.7, 0.6)
+SCALES: Final = (1.15, 1.1, 1.05, 1.0, 0.96, 0.92, 0.88, 0.84, 0.8, 0.75, 0.7, 0.6)
 
 # DIN 5009 (2022) and the ICAO alphabet: how a sign is said on the telephone.
 _SPOKEN: Final = {
@@ -78,7 +78,7 @@ _REFERRER_VIEW_ONLY: Final = N_("<b>View the pictures.</b> This access does not 
 
 
 def letter(text: LetterText) -> bytes:
-    """The letter as PDF, one page of A4; a long text is set smaller. Problem INVALID for an address or logo that cannot be printed."""
+    """The letter as PDF: one page of A4, in the largest type that fits. Problem INVALID for an address or logo that cannot be printed."""
     if len(_lines(text.recipient)) > ADDRESS_LINES:
         raise Problem(Code.INVALID, "The address has more than %(most)s lines. Shorten it and try again.", most=ADDRESS_LINES)
     for scale in SCALES:
@@ -99,13 +99,14 @@ def slip(practice: Practice, record: ShareRecord, password: str) -> bytes:
     cell, gap = 14.6, 8.0
     left = LEFT + (WIDTH - len(password) * cell - gap) / 2
     sheet.box(LEFT, 40, WIDTH, 28, TINT)
-    for group, signs in enumerate(show_password(password).split("-")):
-        for at, sign in enumerate(signs):
-            x = left + (group * 5 + at) * cell + group * gap
-            sheet.box(x + 0.5, 43, cell - 1, 16, WHITE, radius=1.2, edge=ACCENT)
-            sheet.line(x + cell / 2, 55.2, sign, 34, width=cell, face="Signs", align="center")
-            sheet.line(x + cell / 2, 64, spoken[sign], 7.5, width=cell - 0.6, color=QUIET, align="center")
-    sheet.line(left + 5 * cell + gap / 2, 53.4, "–", 20, width=gap, color=QUIET, align="center")
+    places = [left + at * cell + at // 5 * gap for at in range(len(password))]
+    for at, (x, sign) in enumerate(zip(places, password, strict=True)):
+        if at == 5:
+            sheet.line(x - gap / 2, 53.4, "–", 20, width=gap, color=QUIET, align="center")
+        sheet.box(x + 0.5, 43, cell - 1, 16, WHITE, radius=1.2, edge=ACCENT)
+        sheet.line(x + cell / 2, 55.2, sign, 34, width=cell, face="Signs", align="center")
+    for x, sign in zip(places, password, strict=True):
+        sheet.line(x + cell / 2, 64, spoken[sign], 7.5, width=cell - 0.6, color=QUIET, align="center")
 
     y = sheet.block(LEFT, 71, words.gettext("Capital or small letters, with or without the hyphen: both work."), 9.5, width=WIDTH)
     sheet.block(
@@ -135,6 +136,10 @@ class _Letter:
         y = self._steps(y + 5, side=54 if text.recipient.strip() else 64)
         y = self._typed(y + 4)
         y = self._facts(y + 5)
+        if text.practice.name:
+            y = self.sheet.block(
+                LEFT, y + 2, f"{self.words.gettext('Kind regards')}<br/>{marked('%(n)s', n=text.practice.name)}", 11, width=WIDTH
+            )
         self.sheet.line(RIGHT, 290, _mark(self.words, text.record), 7.5, width=60, color=QUIET, align="right")
         self.bottom = y
 
@@ -189,7 +194,7 @@ class _Letter:
         space = max(3.0, (side - sum(heights)) / 3)
         height = max(side, sum(heights) + 3 * space) + 2 * pad
         sheet.box(LEFT, y, WIDTH, height, TINT)
-        sheet.qr(LEFT + pad, y + pad, side, self.text.link)
+        sheet.qr(LEFT + pad, y + (height - side) / 2, side, self.text.link)
         at = y + pad + space / 2
         for number, (step, high) in enumerate(zip(paragraphs, heights, strict=True), start=1):
             sheet.box(x - 11, at, 7.6, 7.6, ACCENT, radius=3.8)
@@ -202,7 +207,9 @@ class _Letter:
         """For those without a camera: the address and the code, large."""
         sheet, say = self.sheet, self.words.gettext
         sheet.box(LEFT, y, WIDTH, 36, WHITE, edge=ACCENT)
-        sheet.line(LEFT + 4, y + 7, say("On a computer, or without a camera: type this"), 10.5, width=WIDTH - 8, face="Bold")
+        sheet.line(
+            LEFT + 4, y + 7, say("On a computer, or without a camera: type this, then your password"), 10.5, width=WIDTH - 8, face="Bold"
+        )
         sheet.line(LEFT + 4, y + 17, say("1. the address"), 10, width=36)
         sheet.line(LEFT + 42, y + 17, self.text.address, 16, width=WIDTH - 46, face="Bold")
         sheet.line(LEFT + 4, y + 29, say("2. the access code"), 10, width=36)

@@ -57,7 +57,7 @@ def marked(text: str, **values: str) -> str:
 
 
 class Sheet:
-    """A sheet of A4 that becomes a PDF. `scale` shrinks all running text, for what would not fit otherwise."""
+    """A sheet of A4 that becomes a PDF. `scale` is that of all running text: as large as will fit."""
 
     def __init__(self, title: str, language: str, scale: float = 1.0) -> None:
         _fonts()
@@ -131,7 +131,7 @@ class Sheet:
         """A QR code with its quiet zone in a white square, drawn as one shape so that no printer leaves seams between modules."""
         matrix = qr_matrix(content)
         module = side / (len(matrix) + 2 * _QUIET_ZONE)
-        self.box(x, y, side, side, WHITE)
+        self.box(x - 1, y - 1, side + 2, side + 2, WHITE)  # so that its round corners stay out of the quiet zone
         shape = self._pdf.beginPath()
         for row, line in enumerate(matrix):
             start = 0

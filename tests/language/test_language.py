@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.domain.errors import Code, Problem
-from appliance.language import LANGUAGES, best, date, moment, sentence, translations
+from appliance.language import LANGUAGES, best, date, end_of, moment, sentence, translations
 
 NOON = 1_795_521_600  # 2026-11-24 12:00 UTC
 
@@ -63,3 +63,9 @@ def test_english_is_the_key_and_unknown_languages_get_the_default() -> None:
 def test_a_refusal_is_said_with_its_values() -> None:
     assert sentence("en", Problem(Code.WAIT, "Wait %(seconds)s seconds.", seconds=5)) == "Wait 5 seconds."
     assert sentence("en", Problem(Code.INVALID, "100 % wrong.")) == "100 % wrong."
+
+
+def test_an_end_is_a_day_only_if_the_whole_day_counts() -> None:
+    assert end_of("de", NOON + 11 * 3600) == "24. November 2026"  # midnight in Berlin
+    assert end_of("de", NOON + 11 * 3600, zone="Europe/Lisbon") == "24. November 2026, 22:59"
+    assert end_of("en", NOON, length="medium") == "24 Nov 2026, 12:59"
