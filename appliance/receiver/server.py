@@ -23,7 +23,7 @@ from .part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .syntaxes import TRANSFER_SYNTAXES, VERIFICATION, choose, is_storage
 
 _COME_BACK = (0x02, 0x03, 0x01)  # PS3.8 9.3.4: rejected-transient, by the presentation layer, temporary congestion
-_LOOK = 0.5  # seconds between looks at whether to stop
+_LOOK = 0.2  # seconds between looks at whether to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ class Receiver:
         self._intake = intake_dir
         self._limits = limits
         self._now = now
-        _config.LOG_HANDLER_LEVEL = "none"  # its log lines would quote what passes
+        _config.LOG_HANDLER_LEVEL = "none"  # its own lines would quote what passes
+        _config.PASS_CONTEXTVARS = True  # so that lines from its threads say, too, which process they are from
         entity = AE(ae_title)
         entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME

@@ -1,0 +1,38 @@
+"""A receiver on a loopback port of its own, with usual limits or with those of the test."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from receiving import Running, Sample, find_samples
+
+from appliance.receiver.server import Limits
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[Limits], Running]]:
+    """Start a receiver with limits of the test's own."""
+    started: list[Running] = []
+
+    def begin(limits: Limits) -> Running:
+        started.append(Running(tmp_path / f"intake{len(started)}", limits))
+        return started[-1]
+
+    yield begin
+    for receiver in started:
+        receiver.stop()
+
+
+@pytest.fixture
+def receiver(start: Callable[[Limits], Running]) -> Running:
+    return start(Limits(reserve=0))
+
+
+@pytest.fixture(scope="session")
+def samples() -> list[Sample]:
+    with warnings.catch_warnings(action="ignore"):  # some are odd on purpose
+        found = list(find_samples())
+    assert len(found) >= 40
+    assert len({sample.transfer_syntax for sample in found}) >= 9
+    return found
