@@ -1,9 +1,8 @@
 """The one place that constructs: from a configuration to the parts of one process, each made when first asked for, once."""
 
-import time
 from functools import cached_property
 
-from .config import Config
+from .config import Config, now_of
 from .deeds.checking import Checking
 from .deeds.completing import Completing
 from .deeds.delivery import Delivery
@@ -35,10 +34,7 @@ class Appliance:
         self.config = config
         self.role = role
         self.places = Places(config.data_dir, config.key_dir, config.run_dir)
-
-    def now(self) -> int:
-        """UTC seconds; in a rehearsal, as many days later."""
-        return int(time.time()) + self.config.rehearse_days * DAY
+        self.now = now_of(config)
 
     # -- rooms -----------------------------------------------------------------------------------------------------
 

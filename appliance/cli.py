@@ -14,11 +14,12 @@ import click
 from . import __version__, config, log
 from .app import Appliance
 from .deeds.sharing import Release
-from .disk.places import become
+from .disk.places import Places, become, users_exist
 from .domain.codes import show_code, show_password
 from .domain.errors import Code, Problem
 from .domain.share import DAY, Audience
-from .processes import PROCESS_ENTRIES, run_process, serve_all
+from .processes import ENTRIES, run_process
+from .supervisor import Supervisor
 from .supervisor import health as health_of
 
 P = ParamSpec("P")
@@ -67,11 +68,23 @@ def main() -> None:
 @told
 def serve() -> None:
     """Run the whole appliance until it is told to stop."""
-    serve_all(config.read(os.environ))
+    found = config.read(os.environ)
+    log.set_up("supervisor")
+    places = Places(found.data_dir, found.key_dir, found.run_dir)
+    places.prepare(users=users_exist())
+    if found.rehearse_days:
+        click.echo(f"REHEARSAL: all clocks are {found.rehearse_days} days ahead.")
+    lines = {
+        "receiver": f"DICOM, AE title {found.ae_title}, {found.dicom_host}:{found.dicom_port}",
+        "desk": f"{found.desk_url} (practice network only)",
+        "portal": f"{found.public_url}, listening at {found.portal_host}:{found.portal_port}",
+        "clock": f"mirror {found.mirror_url or 'off'}",
+    }
+    Supervisor(places.run / "health.json", os.environ, lines).run()
 
 
 @main.command()
-@click.argument("process", type=click.Choice(sorted(PROCESS_ENTRIES)))
+@click.argument("process", type=click.Choice(sorted(ENTRIES)))
 @told
 def run(process: str) -> None:
     """Run one process alone (the supervisor does; or you, to have it on another machine)."""
@@ -83,7 +96,7 @@ def run(process: str) -> None:
 @told
 def health(as_json: bool) -> None:
     """Say whether every process is up; exit status 0 if so."""
-    states = health_of(Appliance(config.read(os.environ), "desk").places.run / "health.json")
+    states = health_of(config.read(os.environ).run_dir / "health.json")
     out(as_json, states, "\n".join(f"{name:<10} {state}" for name, state in states.items()))
     sys.exit(0 if all(state == "up" for state in states.values()) else 1)
 

@@ -6,6 +6,7 @@ from `BILDBRIEF_X`, or from the file named by `BILDBRIEF_X_FILE` (for secrets), 
 """
 
 import ipaddress
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,12 @@ class Config:
     def __repr__(self) -> str:
         """Without values: a configuration that lands in a log must not take its secrets along."""
         return "Config(…)"
+
+
+def now_of(config: Config) -> Callable[[], int]:
+    """The clock of all processes: UTC seconds; in a rehearsal, as many days later."""
+    ahead = config.rehearse_days * 86_400
+    return lambda: int(time.time()) + ahead
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:

@@ -1,42 +1,116 @@
-"""Each process's own beginning: what it builds, what it serves, how it says that it is ready, how it is told to stop."""
+"""Each process's own beginning: what it imports, builds and serves, how it says that it is ready, how it is told to stop.
+
+The imports stand inside on purpose: a process has in its memory only the code that it needs, and the keyholder no parser at all.
+"""
 
 import ctypes
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import Callable
+from typing import Final
 
+from . import config as configuration
 from . import log as logging
-from .app import Appliance
-from .config import Config
+from .config import Config, now_of
+from .disk.places import Places
+from .domain.errors import Problem
 from .log import log
-from .supervisor import READY_FD
 
-_PR_SET_PDEATHSIG = 1
+READY_FD: Final = "APPLIANCE_READY_FD"
+"""Environment variable: the number of a pipe on which a process says, with one byte, that it is ready."""
 
-Entry = Callable[[Appliance, threading.Event, threading.Event], None]
-"""Serves until the second event is set; sets the first when it is ready."""
+_PR_SET_PDEATHSIG: Final = 1
+
+Event = threading.Event
+
+
+def _keyholder(config: Config, ready: Event, stop: Event) -> None:
+    from .keyholder.server import serve
+
+    places = Places(config.data_dir, config.key_dir, config.run_dir)
+    serve(
+        key_dir=config.key_dir,
+        sockets=places.sockets,
+        now=now_of(config),
+        argon2_memory_kib=config.argon2_memory_kib,
+        ready=ready,
+        stop=stop,
+    )
+
+
+def _receiver(config: Config, ready: Event, stop: Event) -> None:
+    from .receiver.server import Limits, Receiver
+
+    receiver = Receiver(
+        Places(config.data_dir, config.key_dir, config.run_dir).intake,
+        host=config.dicom_host,
+        port=config.dicom_port,
+        ae_title=config.ae_title,
+        limits=Limits(instance=config.instance_limit),
+        now=now_of(config),
+    )
+    ready.set()
+    receiver.serve(stop)
+
+
+def _ingester(config: Config, ready: Event, stop: Event) -> None:
+    from .app import Appliance
+    from .ingester import serve
+
+    app = Appliance(config, "ingester")
+    serve(app.ingest, app.completing, ready, stop)
+
+
+def _clock(config: Config, ready: Event, stop: Event) -> None:
+    from .app import Appliance
+    from .clock import serve
+
+    app = Appliance(config, "clock")
+    rounds = {"journal": app.journal.run_once, "retention": app.retention.run_once, "mirroring": app.mirroring.run_once}
+    serve(rounds, config.clock_seconds, ready, stop)
+
+
+ENTRIES: Final[dict[str, Callable[[Config, Event, Event], None]]] = {
+    "keyholder": _keyholder,
+    "receiver": _receiver,
+    "ingester": _ingester,
+    "clock": _clock,
+}
+"""Each serves until the second event is set, and sets the first when it is ready."""
 
 
 def run_process(name: str, config: Config) -> None:
     """Run one process until SIGTERM or SIGINT, or until its supervisor is gone."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold keys and images
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    os.umask(os.umask(0o077) | 0o002)
     logging.set_up(name)
-    ready, stop = threading.Event(), threading.Event()
+    ready, stop = Event(), Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    threading.Thread(target=_tell_ready, args=(ready,), daemon=True).start()
-    app = Appliance(config, name)
-    PROCESS_ENTRIES[name](app, ready, stop)
+    threading.Thread(target=_tell, args=(ready,), daemon=True).start()
+    ENTRIES[name](config, ready, stop)
     log.info("stopped")
 
 
-def _tell_ready(ready: threading.Event) -> None:
+def _tell(ready: Event) -> None:
     ready.wait()
-    log.info("ready")
     if descriptor := os.environ.pop(READY_FD, None):
         os.write(int(descriptor), b"1")
         os.close(int(descriptor))
+
+
+def main() -> None:
+    """`python -m appliance.processes NAME`: how the supervisor starts one."""
+    try:
+        run_process(sys.argv[1], configuration.read(os.environ))
+    except Problem as problem:
+        log.error("process cannot run", reason=problem.code)
+        print(f"bildbrief: {problem}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

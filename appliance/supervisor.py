@@ -20,11 +20,11 @@ from .config import PREFIX
 from .disk.files import replace_file
 from .disk.places import spawn_as
 from .log import log
+from .processes import READY_FD
 
 PROCESSES: Final = ("keyholder", "ingester", "receiver", "desk", "portal", "clock")
 """In the order of starting: those who answer before those who ask."""
 
-READY_FD: Final = "APPLIANCE_READY_FD"
 _SECRETS: Final = {f"{PREFIX}MIRROR_ACCESS_KEY": "clock", f"{PREFIX}MIRROR_SECRET_KEY": "clock"}
 _BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0)
 _SETTLED: Final = 10.0  # seconds up after which a death counts as the first again
@@ -84,7 +84,7 @@ class Supervisor:
         environment = {name: value for name, value in self._environment.items() if _may_have(child.name, name)}
         environment[READY_FD] = str(writing)
         child.process = subprocess.Popen(
-            [sys.executable, "-m", "appliance", "run", child.name],
+            [sys.executable, "-m", "appliance.processes", child.name],
             env=environment,
             stdin=subprocess.DEVNULL,
             pass_fds=(writing,),
