@@ -28,7 +28,7 @@ class Missing(Problem):
 
 
 class Blobs(Protocol):
-    """What every store of sealed objects does. Problem UNAVAILABLE or NO_SPACE when it cannot."""
+    """What every store of sealed objects does. When it cannot: OSError from a disk, Problem UNAVAILABLE or FORBIDDEN from a bucket."""
 
     def put(self, name: str, pieces: Iterable[bytes]) -> None:
         """Store a blob, durably, in place of any before."""
@@ -93,8 +93,9 @@ class Local:
 
     def names(self, prefix: str = "") -> Iterator[str]:
         for folder, _, files in os.walk(self._directory):
+            place = Path(folder).relative_to(self._directory)
             for file in files:
-                name = file if _OBJECT.fullmatch(file) else str((Path(folder) / file).relative_to(self._directory))
+                name = file if _OBJECT.fullmatch(file) and str(place) == file[:2] else str(place / file)
                 if name.startswith(prefix) and _NAME.fullmatch(name):  # temporary files are no names
                     yield name
 

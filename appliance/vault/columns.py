@@ -16,7 +16,7 @@ _BLOCK: Final = 64  # lengths are rounded up to this, so that they tell little
 
 def seal_column(key: bytes, value: Any, *, table: str, row: str) -> bytes:
     """version(1) ‖ nonce(12) ‖ AES-256-GCM of the JSON, padded with blanks to a multiple of 64 bytes."""
-    plain = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    plain = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
     nonce = os.urandom(12)
     padded = plain.ljust(-(-len(plain) // _BLOCK) * _BLOCK)
     return _VERSION + nonce + _cipher(key, table, row).encrypt(nonce, padded, _VERSION)

@@ -5,77 +5,73 @@ What a bucket answers proves nothing: the deed that mirrors reads back and compa
 
 import ipaddress
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
 from ..domain.errors import Code, Problem
 from .blobs import Blobs, Local, Missing, checked
 from .sealed import ReadAt
 
-# Regions of AWS in the EU. London (eu-west-2) and Zurich (eu-central-2) are not in it, whatever their names begin with.
-AWS_REGIONS: Final = frozenset({"eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1", "eu-south-1", "eu-south-2", "eusc-de-east-1"})
+PART: Final = 8 << 20
+"""Up to so many bytes go up in one request, more in parts of this size."""
 
-# Endpoints of providers that name an EU location in the address itself.
-ENDPOINTS: Final = (
-    ".s3.eu-central-1.amazonaws.com",
-    "s3.eu-central-1.ionoscloud.com",
-    "s3.eu-central-2.ionoscloud.com",
-    "s3.eu-central-3.ionoscloud.com",
-    "s3-eu-central-1.ionoscloud.com",
-    "s3-eu-central-2.ionoscloud.com",
-    "s3-eu-south-2.ionoscloud.com",
-    "s3.fr-par.scw.cloud",
-    "s3.nl-ams.scw.cloud",
-    "s3.pl-waw.scw.cloud",
-    "s3.gra.io.cloud.ovh.net",
-    "s3.sbg.io.cloud.ovh.net",
-    "s3.rbx.io.cloud.ovh.net",
-    "s3.de.io.cloud.ovh.net",
-    "s3.waw.io.cloud.ovh.net",
-    "obs.eu-de.otc.t-systems.com",
-    "obs.eu-nl.otc.t-systems.com",
-    "fsn1.your-objectstorage.com",
-    "nbg1.your-objectstorage.com",
-    "hel1.your-objectstorage.com",
-    "object.storage.eu01.onstackit.cloud",
-    "sos-de-fra-1.exo.io",
-    "sos-de-muc-1.exo.io",
-    "sos-at-vie-1.exo.io",
-    "sos-at-vie-2.exo.io",
-    "sos-bg-sof-1.exo.io",
-)
+_AWS: Final = "s3.{}.amazonaws.com"
+_REGION: Final = "eu-central-1"
+
+# Hosts of which the provider says that what is put there stays in a member state. Not in the EU, whatever their names begin with:
+# AWS's London (eu-west-2) and Zurich (eu-central-2), OVH's uk.
+HOSTS: Final = {
+    "AWS": tuple(
+        _AWS.format(region) for region in ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1", "eu-south-1", "eu-south-2")
+    ),
+    "AWS European Sovereign Cloud": ("s3.eusc-de-east-1.amazonaws.eu",),
+    "Hetzner": ("fsn1.your-objectstorage.com", "nbg1.your-objectstorage.com", "hel1.your-objectstorage.com"),
+    "IONOS": (
+        "s3.eu-central-1.ionoscloud.com", "s3-eu-central-1.ionoscloud.com",
+        "s3.eu-central-2.ionoscloud.com", "s3-eu-central-2.ionoscloud.com",
+        "s3.eu-central-3.ionoscloud.com", "s3.eu-central-4.ionoscloud.com",
+        "s3.eu-south-2.ionoscloud.com", "s3-eu-south-2.ionoscloud.com",
+    ),
+    "Open Telekom Cloud": ("obs.eu-de.otc.t-systems.com", "obs.eu-nl.otc.t-systems.com"),
+    "OVHcloud": tuple(f"s3.{place}.io.cloud.ovh.net" for place in ("gra", "rbx", "sbg", "eu-west-par", "eu-south-mil", "de", "waw")),
+    "Scaleway": ("s3.fr-par.scw.cloud", "s3.nl-ams.scw.cloud", "s3.pl-waw.scw.cloud"),
+    "STACKIT": ("object.storage.eu01.onstackit.cloud", "object.storage.eu02.onstackit.cloud"),
+}  # fmt: skip
 
 
-def is_in_eu(endpoint: str | None, region: str | None) -> bool:
+def is_in_eu(endpoint: str) -> bool:
     """Whether we know that an endpoint keeps data in the EU. The practice's own machine, by a loopback address, counts."""
-    if endpoint is None:
-        return region in AWS_REGIONS
     host = urlsplit(endpoint).hostname or ""
-    if any(host == known.removeprefix(".") or host.endswith("." + known.removeprefix(".")) for known in ENDPOINTS):
+    if any(host == known or host.endswith(f".{known}") for hosts in HOSTS.values() for known in hosts):
         return True
-    try:
+    with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return False
 
 
 def open_mirror(
     url: str | None, *, endpoint: str | None, region: str | None, access_key: str | None, secret_key: str | None, declared_eu: bool
 ) -> Blobs | None:
-    """The mirror of a `mirror_url`; None when there is none. Problem INVALID for one outside the EU that nobody has vouched for."""
+    """The mirror at `s3://BUCKET[/FOLDER]` or `file:///DIRECTORY`; None when there is none. Without an endpoint the bucket is AWS's.
+
+    Problem INVALID for one that is not known to be in the EU and that nobody has vouched for.
+    """
     if url is None:
         return None
     parts = urlsplit(url)
     if parts.scheme == "file":
         return Local(Path(parts.path))
-    if not declared_eu and not is_in_eu(endpoint, region):
+    region = region or _REGION
+    # Always named, so that no AWS_ENDPOINT of the environment leads elsewhere than what is checked here.
+    endpoint = endpoint or f"https://{_AWS.format(region)}"
+    if not declared_eu and not is_in_eu(endpoint):
         raise Problem(
             Code.INVALID,
             "The mirror is not at an address that we know to be in the EU. Choose another, or declare it with"
@@ -83,27 +79,38 @@ def open_mirror(
         )
     if access_key is None or secret_key is None:
         raise Problem(Code.INVALID, "The mirror needs BILDBRIEF_MIRROR_ACCESS_KEY and BILDBRIEF_MIRROR_SECRET_KEY.")
-    return S3(parts.netloc, endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key)
+    return S3(
+        S3Store(
+            parts.netloc,
+            prefix=parts.path.strip("/") or None,
+            endpoint=endpoint,
+            region=region,
+            access_key_id=access_key,
+            secret_access_key=secret_key,
+            client_options={"allow_http": endpoint.startswith("http:"), "timeout": "300s", "connect_timeout": "5s"},
+            retry_config={"max_retries": 0},  # the outbox remembers what has to be tried again
+        )
+    )
 
 
 class S3:
-    """Blobs in a bucket. No retries of its own: the outbox remembers what has to be tried again."""
+    """Blobs in a bucket. `store` is obstore's; any of its kinds will do."""
 
-    def __init__(self, bucket: str, *, endpoint: str | None, region: str | None, access_key: str, secret_key: str) -> None:
-        place: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
-        self._store = S3Store(
-            bucket,
-            **place,
-            region=region or "eu-central-1",
-            access_key_id=access_key,
-            secret_access_key=secret_key,
-            client_options={"allow_http": bool(endpoint and endpoint.startswith("http:")), "timeout": "60s", "connect_timeout": "5s"},
-            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=60)},
-        )
+    def __init__(self, store: Any) -> None:
+        self._store = store
 
     def put(self, name: str, pieces: Iterable[bytes]) -> None:
+        rest = iter(pieces)
+        head = bytearray()
+        for piece in rest:
+            head += piece
+            if len(head) > PART:
+                break
         with _told():
-            obstore.put(self._store, checked(name), pieces)
+            if len(head) > PART:
+                obstore.put(self._store, checked(name), chain([bytes(head)], rest), chunk_size=PART, max_concurrency=2)
+            else:
+                obstore.put(self._store, checked(name), bytes(head), use_multipart=False)
 
     @contextmanager
     def open(self, name: str) -> Iterator[ReadAt]:
@@ -119,11 +126,8 @@ class S3:
             return False
 
     def delete(self, name: str) -> None:
-        try:
-            with _told():
-                obstore.delete(self._store, checked(name))
-        except Missing:
-            return
+        with suppress(Missing), _told():
+            obstore.delete(self._store, checked(name))
 
     def names(self, prefix: str = "") -> Iterator[str]:
         # The store lists by whole folders; the rest of the prefix is ours to compare.
@@ -154,9 +158,9 @@ def _told() -> Iterator[None]:
     """The store's errors as ours; its own words may quote addresses and keys."""
     try:
         yield
-    except (NotFoundError, FileNotFoundError):
+    except FileNotFoundError:
         raise Missing from None
     except (PermissionDeniedError, UnauthenticatedError):
         raise Problem(Code.FORBIDDEN, "The mirror refuses our access key. Check the key and the rights of the bucket.") from None
-    except (BaseError, OSError):
+    except BaseError:
         raise Problem(Code.UNAVAILABLE, "The mirror does not answer. It is tried again by itself.") from None

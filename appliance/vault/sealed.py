@@ -139,7 +139,7 @@ class Writer:
             view = view[count:]
 
     def finish(self) -> int:
-        """Write the last, shorter chunk. Returns the plain length. The sink stays open."""
+        """Write the last, shorter chunk; once. Returns the plain length. The sink stays open."""
         length = self._number * CHUNK + self._filled
         self._seal(self._plain[: self._filled])
         return length
@@ -175,14 +175,18 @@ class Reader:
         self._tail = self._open(self._last, source.read_at(HEADER + self._last * STEP, STEP))
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """The plain bytes of a half-open range, in pieces of up to 64 KiB. Ends beyond the object are cut back to it."""
+        """The plain bytes of a half-open range, in pieces of up to 64 KiB. An end beyond the object is cut back to it."""
+        if start < 0:
+            raise ValueError("a range begins at 0 or later")
         stop = self.length if stop is None else min(stop, self.length)
+        if start >= stop:
+            return
         first, last = start // CHUNK, (stop - 1) // CHUNK
         for at in range(first, last + 1, _STRIDE):
-            count = min(_STRIDE, last + 1 - at)
-            # The last chunk is already open, and short: it is not read again.
-            sealed = memoryview(self._source.read_at(HEADER + at * STEP, count * STEP))
-            for number in range(at, at + count):
+            ahead = min(at + _STRIDE, last + 1)
+            full = min(ahead, self._last) - at  # the object's last chunk is open already
+            sealed = memoryview(self._source.read_at(HEADER + at * STEP, full * STEP) if full else b"")
+            for number in range(at, ahead):
                 offset = (number - at) * STEP
                 plain = self._tail if number == self._last else self._open(number, sealed[offset : offset + STEP])
                 if number in (first, last):
