@@ -83,6 +83,8 @@ class InstanceFacts:
     dataset_offset: int = 0  # bytes of preamble, prefix and file meta before the dataset
     charset: tuple[str, ...] = field(default=())  # Specific Character Set as stored
     source_ae: str = ""
+    directory: tuple[tuple[str, str], ...] = ()  # further keys of its DICOMDIR record (PS3.3 F.5): keyword, text
+    references: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()  # a presentation state's: series, its (SOP class, SOP instance)s
 
 
 @dataclass(frozen=True, slots=True)
