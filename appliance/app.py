@@ -78,7 +78,9 @@ class Appliance:
 
     @cached_property
     def ingest(self) -> Ingest:
-        return Ingest(self.places.intake, self.objects, self.quarantine, self.registry, self.keyholder, self.cage, self.now)
+        return Ingest(
+            self.places.intake, self.objects, self.quarantine, self.registry, self.keyholder, self.cage, self.now, self.config.cage_workers
+        )
 
     @cached_property
     def completing(self) -> Completing:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from ..dicom.cage import Cage, Failed
+from ..dicom.reasons import Reason
+from ..dicom.scan import scan
 from ..domain.audit import Action
 from ..domain.study import InstanceFacts, Kind, StudyState
 from ..keyholder.client import Keyholder
@@ -76,14 +78,14 @@ class Completing:
         """The thumbnail and the large picture of a series' middle image, sealed; or why there is none."""
         images = [(found, row) for row in members if _is_image(found := facts.instance(row, key))]
         if not images:
-            return [], "no image"
+            return [], Reason.NO_PICTURE
         images.sort(key=lambda image: (image[0].number is None, image[0].number or 0, image[1].object_id))
         row = images[len(images) // 2][1]
         stored = self._registry.object(row.object_id)
         if stored is None:
-            return [], "missing"
+            return [], Reason.UNREADABLE
         with sealing.opened(self._objects, stored, key) as reader:
-            drawn = self._cage.render(reader.read())
+            drawn = self._cage.picture(scan(reader.read()), reader.read)
         if isinstance(drawn, Failed):
             return [], drawn.reason
         pictures = [

@@ -49,8 +49,8 @@ def seal_quarantine(about: dict[str, Any], study_key: bytes, object_id: str) -> 
 
 def instance_from(fields: dict[str, Any]) -> InstanceFacts:
     """Facts from JSON, whose lists become tuples again."""
-    fields["kind"] = Kind(fields["kind"])
-    return InstanceFacts(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return InstanceFacts(**values | {"kind": Kind(values["kind"])})
 
 
 def _open(key: bytes, sealed: bytes, table: str, row: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from ..dicom.cage import Cage, Failed
+from ..dicom.reasons import Reason
 from ..dicom.scan import Scan, Scanner, Verdict
 from ..disk.files import fsync_dir
 from ..domain.audit import Action
@@ -41,7 +42,7 @@ class Read:
     key: bytes
     scan: Scan | None
     described: Described | None
-    reason: str | None
+    reason: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,9 @@ class Ingest:
         keyholder: Keyholder,
         cage: Cage,
         now: Callable[[], int],
+        readers: int,
     ) -> None:
+        """`readers`: files read at a time; as many as the cage has workers."""
         self._intake = intake_dir
         self._objects = objects
         self._quarantine = quarantine
@@ -76,7 +79,7 @@ class Ingest:
         self._keyholder = keyholder
         self._cage = cage
         self._now = now
-        self._readers = ThreadPoolExecutor(max_workers=cage.workers, thread_name_prefix="ingest")
+        self._readers = ThreadPoolExecutor(max_workers=readers, thread_name_prefix="ingest")
         self._uid_key: bytes | None = None
         self._association_key = lru_cache(maxsize=256)(keyholder.open_envelope)
 
@@ -117,7 +120,7 @@ class Ingest:
         except Problem as problem:
             if problem.code is Code.UNAVAILABLE:
                 raise
-            return Read(arrived, b"", None, None, "its key envelope cannot be opened")
+            return Read(arrived, b"", None, None, Reason.UNREADABLE)
         key = object_key(association, bytes.fromhex(arrived.object_id))
         scanner = Scanner()
         try:
@@ -127,15 +130,13 @@ class Ingest:
         except Problem as problem:
             if problem.code is not Code.DAMAGED:
                 raise
-            return Read(arrived, key, None, None, "its bytes are damaged")
+            return Read(arrived, key, None, None, Reason.UNREADABLE)
         scan = scanner.finish()
         if scan.verdict is not Verdict.OK:
             return Read(arrived, key, scan, None, scan.reason)
-        described = self._cage.describe(scan)
+        described = self._cage.describe(scan.header)
         if isinstance(described, Failed):
             return Read(arrived, key, scan, None, described.reason)
-        if not described.study.study_uid or not described.series.series_uid or not described.instance.sop_instance:
-            return Read(arrived, key, scan, None, "it names no study, series or instance")
         return Read(arrived, key, scan, described, None)
 
     # -- placing ---------------------------------------------------------------------------------------------------
@@ -198,7 +199,7 @@ class Ingest:
                 continue  # registered before a crash; only its name in the intake was left
             series_id = self._series(change, item)
             instance_tag = tag(item.study_key, b"instance", item.described.instance.sop_instance.encode())
-            content_tag = tag(item.study_key, b"content", item.scan.sha256)
+            content_tag = tag(item.study_key, b"content", bytes.fromhex(item.scan.sha256))
             revisions = change.rows(InstanceRow, "study_id = ? AND tag = ?", [study_id, instance_tag])
             if any(row.content_tag == content_tag for row in revisions):
                 repeated.append(object_id)
@@ -248,7 +249,7 @@ class Ingest:
             return
         study_key = self._keyholder.create_study_key(object_id)
         wrapped = wrap_object_key(study_key, item.key, object_id, object_id, Kind.DICOM) if item.key else b""
-        about = {"source_ae": item.scan.source_ae if item.scan else ""}
+        about = {"source_ae": _sender(item.scan.header) if item.scan else ""}
         size = item.scan.size if item.scan else 0
         change.insert(
             QuarantineRow(
@@ -262,3 +263,12 @@ class Ingest:
             )
         )
         change.note(Action.INSTANCE_QUARANTINED, object_id=object_id, reason=item.reason)
+
+
+def _sender(header: bytes) -> str:
+    """The AE title of who sent a file that could not be understood: (0002,0016) of the file meta information, which the receiver wrote."""
+    at = header.find(b"\x02\x00\x16\x00AE")
+    if at < 0:
+        return ""
+    length = int.from_bytes(header[at + 6 : at + 8], "little")
+    return header[at + 8 : at + 8 + min(length, 16)].decode("ascii", "replace").strip()

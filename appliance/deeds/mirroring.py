@@ -7,7 +7,8 @@ from ..domain.audit import Action
 from ..domain.errors import Problem
 from ..log import log
 from ..registry import ObjectRow, OutboxRow, Registry
-from ..vault.blobs import Blobs, Missing, ReadAt
+from ..vault.blobs import Blobs, Missing
+from ..vault.sealed import ReadAt
 from .manifest import mirror_name
 
 ACTOR = "clock"

@@ -36,11 +36,15 @@ PROPOSE = {
 }
 
 
+PATH = os.defpath + os.pathsep + os.environ.get("PATH", "")
+"""The system's programs first: pynetdicom brings a `storescu` of its own, and the tests want somebody else's."""
+
+
 def need(*programs: str) -> None:
     """Have these programs, installed now if need be. Without them: a failure for root, who could have them, else a skip with the reason."""
 
     def missing() -> str:
-        return ", ".join(program for program in programs if shutil.which(program) is None)
+        return ", ".join(program for program in programs if shutil.which(program, path=PATH) is None)
 
     if missing():
         subprocess.run([TOP / "scripts/setup"], check=False)
@@ -54,7 +58,8 @@ def need(*programs: str) -> None:
 def run(*command: str | Path, seconds: int = 120, cwd: Path | None = None) -> str:
     """What a program says, on both channels, when it succeeds. AssertionError with the same when it does not."""
     need(str(command[0]))
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, cwd=cwd, check=False)
+    program = shutil.which(str(command[0]), path=PATH) or command[0]
+    done = subprocess.run([program, *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, cwd=cwd, check=False)
     said = done.stdout.decode(errors="replace")
     assert done.returncode == 0, f"{command[0]} gave up with {done.returncode}:\n{said[-4000:]}"
     return said
@@ -88,7 +93,7 @@ def chromium() -> Iterator[Browser]:
         "--disable-sync",
     ]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium", path=PATH), args=arguments)
         try:
             yield browser
         finally:
