@@ -170,9 +170,12 @@ class Reader:
         self._cipher, self._base, expected = _derive(key, salt, head, kind)
         if not hmac.compare_digest(commitment, expected):
             raise Damaged("commitment")
-        self.length = plain_length(source.size)
+        size = source.size
+        self.length = plain_length(size)
         self._last = self.length // CHUNK
-        self._tail = self._open(self._last, source.read_at(HEADER + self._last * STEP, STEP))
+        at = HEADER + self._last * STEP
+        # Not a byte beyond the size: a whole chunk must never pass for the last one.
+        self._tail = self._open(self._last, source.read_at(at, size - at))
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The plain bytes of a half-open range, in pieces of up to 64 KiB. An end beyond the object is cut back to it."""
