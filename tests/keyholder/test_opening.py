@@ -1,11 +1,18 @@
 """Right and wrong codes and passwords; what ends a share; what the ring's file holds."""
 
+import hashlib
+import hmac
 import sqlite3
 import threading
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives.keywrap import aes_key_unwrap_with_padding
 from keyhouse import MEMORY, NOON, PREFIX, House, extended
+from structlog.testing import capture_logs
 
 from appliance.domain.codes import check_digit, read_code
 from appliance.domain.errors import Code, Problem
@@ -142,7 +149,9 @@ def test_a_password_replaced_while_the_old_one_is_tried(house: House, monkeypatc
         return derive(material, **parameters)
 
     monkeypatch.setattr(slots, "argon2id", slow)
-    assert house.portal.open_share(secrets.code, secrets.password, PREFIX, None) == Wrong()
+    with capture_logs() as logs:
+        assert house.portal.open_share(secrets.code, secrets.password, PREFIX, None) == Wrong()
+    assert logs == [], "no false alarm about a share that was tampered with"
     assert opened(house, Created(secrets.code, replaced[0])).share_id == record.share_id
 
 
@@ -302,3 +311,33 @@ def test_the_portal_cannot_note_what_is_not_its_own(house: House) -> None:
             house.portal.note(action, record.share_id, None, detail)
         assert refused.value.code is code
     assert house.tick.events(0, 10) == []
+
+
+def test_a_slot_is_made_as_specified(house: House) -> None:
+    """`docs/format.md`, "Shares", spelled out with nothing of ours but the ring's secrets."""
+    record, secrets = house.share()
+    (row,) = house.ring.here().query("SELECT * FROM shares WHERE share_id = ?", [record.share_id])
+    share = bytes.fromhex(record.share_id)
+
+    def prefixed(part: bytes) -> bytes:
+        return len(part).to_bytes(4) + part
+
+    kdf = Argon2id(
+        salt=row["salt"],
+        length=32,
+        iterations=3,
+        lanes=4,
+        memory_cost=MEMORY,
+        ad=b"bildbrief/v1/slot" + share,
+        secret=house.ring.secret("pepper"),
+    )
+    secret = kdf.derive(prefixed(secrets.code.encode()) + prefixed(secrets.password.encode()))
+    both = HKDFExpand(SHA512(), 64, b"bildbrief/v1/slot\x00" + prefixed(share)).derive(secret)
+    assert both[32:] == row["verifier"]
+    plain = aes_key_unwrap_with_padding(both[:32], row["slot_key"])
+    assert plain[32:] == hashlib.new("sha512_256", prefixed(b"bildbrief/v1/slot") + prefixed(share)).digest()
+    ((study, wrapped),) = house.ring.here().execute("SELECT study_id, wrapped FROM share_studies").fetchall()
+    key = aes_key_unwrap_with_padding(plain[:32], wrapped)
+    context = b"".join(map(prefixed, (b"bildbrief/v1/share-study", share, bytes.fromhex(study), record.digest())))
+    assert key == opened(house, secrets).study_keys[study] + hashlib.new("sha512_256", context).digest()
+    assert row["code_tag"] == hmac.digest(house.ring.secret("index"), secrets.code.encode(), "sha256")[:16]
