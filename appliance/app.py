@@ -119,7 +119,8 @@ class Appliance:
     @cached_property
     def retention(self) -> Retention:
         terms = Terms(grace=self.config.grace_days * DAY, unshared=self.config.unshared_days * DAY)
-        return Retention(self.registry, self.objects, self.quarantine, self.keyholder, self.now, terms)
+        mirrored = self.config.mirror_url is not None
+        return Retention(self.registry, self.objects, self.quarantine, self.keyholder, self.now, terms, mirrored=mirrored)
 
     @cached_property
     def mirroring(self) -> Mirroring:

@@ -31,7 +31,7 @@ class Journal:
                         change.update(ShareRow, share.share_id, locked_at=event.at)
                     change.note(
                         Action(event.action),
-                        share_id=event.share_id,
+                        share_id=share.share_id if share else None,  # a try at an unknown code belongs to no share
                         object_id=event.object_id,
                         at=event.at,
                         actor="reader",

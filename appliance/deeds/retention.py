@@ -4,7 +4,6 @@ Forgetting a study: the row says so, which ends sharing → its key in the ring 
 delete, and the rows. Once the key is gone nothing opens any more, whatever copies of the ciphertext exist.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from secrets import token_bytes
 
@@ -37,8 +36,18 @@ class Retention:
     """Runs in the clock. What is due is decided by `domain.retention`."""
 
     def __init__(
-        self, registry: Registry, objects: Blobs, quarantine: Blobs, keyholder: Keyholder, now: Callable[[], int], terms: Terms
+        self,
+        registry: Registry,
+        objects: Blobs,
+        quarantine: Blobs,
+        keyholder: Keyholder,
+        now: Callable[[], int],
+        terms: Terms,
+        *,
+        mirrored: bool,
     ) -> None:
+        """`mirrored`: whether there is a mirror that has to delete, too."""
+        self._mirrored = mirrored
         self._registry = registry
         self._objects = objects
         self._quarantine = quarantine
@@ -93,13 +102,11 @@ class Retention:
         if study.manifest_id is not None:
             self._objects.delete(study.manifest_id)
         with self._registry.change(self._now(), ACTOR) as change:
-            waiting = change.rows(OutboxRow, "study_id = ? AND verb = 'put'", [study_id])
-            # An upload that was tried may have arrived although nobody heard of it; one that was never tried has not.
-            unsent = Counter(row.name for row in waiting if row.attempts == 0)
-            sent = [row.object_id for row in objects if not unsent[row.object_id]]
-            if study.generation > unsent[mirror_name(study_id)]:
+            change.delete(OutboxRow, "entry", [row.entry for row in change.rows(OutboxRow, "study_id = ? AND verb = 'put'", [study_id])])
+            # With a mirror, everything is deleted there: an upload may have arrived although nobody heard of it.
+            sent = [row.object_id for row in objects if self._mirrored or row.mirrored_at]
+            if sent:
                 sent.append(mirror_name(study_id))
-            change.delete(OutboxRow, "entry", [row.entry for row in waiting])
             change.insert(*(OutboxRow(0, "delete", name, study_id, change.now) for name in sent))
             change.delete(ReportPageRow, "report_id", [row.report_id for row in self._registry.reports(study_id)])
             for table in (ReportRow, InstanceRow, SeriesRow, ObjectRow, ShareStudyRow, StudyRow):

@@ -177,6 +177,8 @@ class Shares:
             return None
 
     def _after_a_failure(self, db: Database, share: dict[str, Any], now: int) -> None:
+        # For the share of nobody too, so that an unknown code costs the same writes; the journal writes it down without a share.
+        events.record(db, now, Action.SHARE_REFUSED, share["share_id"], detail={"state": "wrong"})
         if share["failures"] >= budgets.LIFETIME and share["locked_at"] is None and share["share_id"] != self._nobody:
             db.execute("UPDATE shares SET locked_at = ? WHERE share_id = ?", [now, share["share_id"]])
             events.record(db, now, Action.SHARE_LOCKED, share["share_id"])
