@@ -30,7 +30,7 @@ _PDV_HEADER = 6  # bytes: length, context, message control
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds to wait for the whole of a first PDU, for the whole of any later one, and between them."""
+    """Seconds to wait for the whole of a PDU before and after, for the whole of one during, and between those of data transfer."""
 
     first: float = 5
     pdu: float = 30
@@ -47,11 +47,11 @@ class Connection(AssociationSocket):
 
     def recv(self, nr_bytes: int) -> bytearray:
         """As the overridden one, but raises OverflowError for more than agreed and TimeoutError when it takes too long."""
-        first = self.assoc.dul.state_machine.current_state == _AWAITING_REQUEST
-        if nr_bytes > (_FIRST_PDU_LIMIT if first else self.assoc.acceptor.maximum_length or 0):
+        state = self.assoc.dul.state_machine.current_state
+        if nr_bytes > (_FIRST_PDU_LIMIT if state == _AWAITING_REQUEST else self.assoc.acceptor.maximum_length or 0):
             log.warning("PDU longer than agreed", length=nr_bytes)
             raise OverflowError
-        seconds = self._patience.first if first else self._patience.pdu
+        seconds = self._patience.pdu if state == _DATA_TRANSFER else self._patience.first
         deadline = time.monotonic() + seconds
         self._raw.settimeout(seconds)
         # Senders that leave Nagle's algorithm on hold back the end of each instance until what went before is acknowledged.

@@ -14,7 +14,6 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
-from ..domain.errors import Problem
 from ..log import log
 from ..vault import intake
 from .layer import Exchange, Patience, Server, extend
@@ -70,7 +69,10 @@ class Receiver:
         self._server.server_close()
         left = self._server.active_associations
         for association in left:
-            association.abort(block=False)
+            if association.is_established:
+                association.abort(block=False)
+            else:
+                association.dul.kill_dul()
         for association in left:
             association.kill()
         for association in left:
@@ -85,23 +87,23 @@ class Receiver:
         request = cast(A_ASSOCIATE, association.requestor.primitive)
         calling, called = _clean(request.calling_ae_title), _clean(request.called_ae_title)
         who = {"peer": cast(AddressInformation, association.requestor.address_info).address, "calling": calling, "called": called}
-        key = self._public_key()
-        if key is None:
+        files = self._files()
+        if files is None:
             log.warning("association rejected, no intake key yet", **who)
             association.acse.send_reject(*_COME_BACK)
             association.kill()
             return
         log.info("association requested", **who)
         _settle_contexts(association, request.presentation_context_definition_list)
-        files = intake.Association(self._intake, key, self._now)
         cast(Exchange, association.dimse).open(lambda: self._messages(association, files, calling, called))
 
-    def _public_key(self) -> intake.PublicKey | None:
-        """Read anew for each association: there is a new one every day."""
+    def _files(self) -> intake.Association | None:
+        """Where the files of a new association go. The key is read anew each time: there is a new one every day."""
         try:
-            return intake.read_public(self._intake)
-        except (OSError, Problem):
-            log.error("intake key cannot be read", exc_info=True)
+            key = intake.read_public(self._intake)
+            return intake.Association(self._intake, key, self._now) if key else None
+        except Exception:  # noqa: BLE001 (pynetdicom would let the association in after any exception)
+            log.error("intake key cannot be used", exc_info=True)
             return None
 
     def _messages(self, association: Association, files: intake.Association, calling: str, called: str) -> Messages:

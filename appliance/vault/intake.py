@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..disk.files import fsync_dir, replace_file
-from ..domain.errors import Code, Problem
 from . import keys
 from .blobs import open_file
 from .sealed import Kind, ReadAt, Writer
 
 _PUBLIC = "public.json"
+_KEY_ID = re.compile(r"[0-9a-f]{8}")
 _NAME = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{32})\.([0-9a-f]{8})\.([A-Za-z0-9_-]{107})")
 
 
@@ -54,14 +54,13 @@ def write_public(directory: Path, key: PublicKey) -> None:
 
 
 def read_public(directory: Path) -> PublicKey | None:
-    """The public key left there, or None before there is one. Raises Problem(DAMAGED)."""
+    """The public key left there, or None where there is none to use; the ingester then writes one. Raises OSError."""
     try:
         fields = json.loads((directory / _PUBLIC).read_bytes())
-        return PublicKey(fields["key_id"], _bytes(fields["public"]))
-    except FileNotFoundError:
+        key = PublicKey(str(fields["key_id"]), _bytes(fields["public"]))
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
-    except (ValueError, TypeError, KeyError):
-        raise Problem(Code.DAMAGED, "The public intake key cannot be read; the ingester writes it again when it starts.") from None
+    return key if _KEY_ID.fullmatch(key.key_id) and len(key.public) == 32 else None
 
 
 class Association:

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from receiving import Running, Sample, find_samples
 
+from appliance.receiver import server
 from appliance.receiver.server import Limits
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[Limits], Running]]:
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Limits], Running]]:
     """Start a receiver with limits of the test's own."""
+    monkeypatch.setattr(server, "_LOOK", 0.01)
     started: list[Running] = []
 
     def begin(limits: Limits) -> Running:

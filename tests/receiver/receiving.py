@@ -13,6 +13,7 @@ from pydicom.data.data_manager import DATA_ROOT
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
+from pynetdicom.association import Association
 
 from appliance.receiver.server import Limits, Receiver
 from appliance.receiver.syntaxes import TRANSFER_SYNTAXES, is_storage
@@ -63,6 +64,9 @@ class Running:
     def stop(self) -> None:
         self._stop.set()
         self._thread.join()
+
+    def associations(self) -> list[Association]:
+        return self._receiver._server.active_associations
 
     def stored(self) -> dict[str, Stored]:
         """By SOP Instance UID. What was stored twice under one UID fails here."""
