@@ -69,7 +69,6 @@ def open_mirror(
     if parts.scheme == "file":
         return Local(Path(parts.path))
     region = region or _REGION
-    # Always named, so that no AWS_ENDPOINT of the environment leads elsewhere than what is checked here.
     endpoint = endpoint or f"https://{_AWS.format(region)}"
     if not declared_eu and not is_in_eu(endpoint):
         raise Problem(
@@ -83,7 +82,8 @@ def open_mirror(
         S3Store(
             parts.netloc,
             prefix=parts.path.strip("/") or None,
-            endpoint=endpoint,
+            # The one that goes before all others: no AWS_ENDPOINT… of the environment may lead elsewhere than what was checked.
+            aws_endpoint_url_s3=endpoint,
             region=region,
             access_key_id=access_key,
             secret_access_key=secret_key,
