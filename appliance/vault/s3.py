@@ -106,11 +106,14 @@ class S3:
             head += piece
             if len(head) > PART:
                 break
-        with _told():
-            if len(head) > PART:
-                obstore.put(self._store, checked(name), chain([bytes(head)], rest), chunk_size=PART, max_concurrency=2)
-            else:
-                obstore.put(self._store, checked(name), bytes(head), use_multipart=False)
+        try:
+            with _told():
+                if len(head) > PART:
+                    obstore.put(self._store, checked(name), chain([bytes(head)], rest), chunk_size=PART, max_concurrency=2)
+                else:
+                    obstore.put(self._store, checked(name), bytes(head), use_multipart=False)
+        except Missing:
+            raise Problem(Code.INVALID, "The mirror has no such bucket. Create it, or correct BILDBRIEF_MIRROR_URL.") from None
 
     @contextmanager
     def open(self, name: str) -> Iterator[ReadAt]:
@@ -126,8 +129,12 @@ class S3:
             return False
 
     def delete(self, name: str) -> None:
-        with suppress(Missing), _told():
-            obstore.delete(self._store, checked(name))
+        try:
+            with _told():
+                obstore.delete(self._store, checked(name))
+        except Missing:
+            # Some stores say so of a missing blob, all of a missing bucket; but that cannot be listed, and has deleted nothing.
+            next(self.names(), None)
 
     def names(self, prefix: str = "") -> Iterator[str]:
         # The store lists by whole folders; the rest of the prefix is ours to compare.

@@ -105,7 +105,7 @@ def answering(status: int, seen: list[str]) -> Iterator[str]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
@@ -135,6 +135,19 @@ def test_refusals_are_told_without_addresses_and_keys_and_not_retried(status: in
             assert "127.0.0.1" not in str(problem)
             assert problem.__suppress_context__
     assert len(seen) == 3
+
+
+def test_a_bucket_that_is_not_there_is_no_missing_blob() -> None:
+    """Else what was never stored would count as gone, and what was never deleted as deleted."""
+    with answering(404, []) as endpoint:
+        bucket = mirror("s3://practice-mirror", endpoint=endpoint)
+        assert bucket is not None
+        with pytest.raises(Problem, match="no such bucket") as caught:
+            bucket.put(ALICE, [b"x"])
+        assert caught.value.code is Code.INVALID
+        with pytest.raises(Problem) as caught:
+            bucket.delete(ALICE)
+        assert caught.value.code is Code.UNAVAILABLE
 
 
 def test_a_mirror_that_is_away() -> None:
