@@ -2,6 +2,8 @@
 
 import json
 import os
+import socket
+import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from appliance.disk.places import USERS
 from appliance.supervisor import PROCESSES
 
 DOCKER, CONTAINER = os.environ["DOCKER"], os.environ["CONTAINER"]
-DICOM, PORTAL, DESK = (int(os.environ[f"{name}_PORT"]) for name in ("DICOM", "PORTAL", "DESK"))
+DICOM, DESK, PORTAL, HTTPS = (int(os.environ[f"{name}_PORT"]) for name in ("DICOM", "DESK", "PORTAL", "HTTPS"))
 
 # Bits of linux/capability.h: CHOWN 0, KILL 5, SETGID 6, SETUID 7.
 SUPERVISOR_MAY = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7
@@ -140,6 +142,40 @@ def test_a_study_goes_the_whole_way_and_alice_opens_it(tmp_path: Path) -> None:
     with pytest.raises(LetterError):
         reader.download()
     assert bildbrief("check")["problems"] == []
+
+
+def https(request: str) -> str:
+    """What the proxy answers, headers and all."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # "localhost" has a certificate of the proxy's own making
+    with (
+        socket.create_connection(("127.0.0.1", HTTPS), timeout=30) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as channel,
+    ):
+        channel.sendall(request.replace("\n", "\r\n").encode())
+        answer = b""
+        while piece := channel.recv(65_536):
+            answer += piece
+    return answer.decode(errors="replace")
+
+
+def test_the_proxy_shows_the_portal_and_nothing_else() -> None:
+    answer = https("GET / HTTP/1.1\nHost: localhost\nConnection: close\n\n")
+    assert answer.startswith("HTTP/1.1 200"), answer[:200]
+    assert "strict-transport-security" in answer.lower()
+    assert https("GET /studies HTTP/1.1\nHost: localhost\nConnection: close\n\n").startswith("HTTP/1.1 404")
+
+
+def test_a_request_that_could_be_read_in_two_ways_is_refused() -> None:
+    two_ways = "POST / HTTP/1.1\nHost: localhost\nConnection: close\nContent-Length: 4\nTransfer-Encoding: chunked\n\n0\n\nGET /x"
+    status = int(https(two_ways).split()[1])
+    assert 400 <= status < 600
+
+
+def test_the_desk_answers_on_its_port() -> None:
+    with socket.create_connection(("127.0.0.1", DESK), timeout=30) as channel:
+        channel.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        assert channel.recv(64).split()[1] in (b"200", b"302", b"303")
 
 
 def test_what_a_killed_process_leaves_is_taken_up_by_the_next() -> None:
