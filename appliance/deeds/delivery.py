@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from ..dicom import media
-from ..dicom import zip as archive
+from ..dicom.zip import Plan
 from ..domain.errors import Code, Problem
 from ..domain.share import Audience, Grant
 from ..domain.study import InstanceFacts, ReportFacts, SeriesFacts, StudyFacts, StudyState
 from ..domain.study import Kind as Content
+from ..language import date, translations
 from ..registry import InstanceRow, ObjectRow, Registry, ReportRow, SeriesRow, StudyRow
 from ..vault.blobs import Blobs
 from . import facts, sealing
@@ -97,7 +99,7 @@ class Delivery:
                 return self._document(self._object(page.object_id), keys)
         raise _not_there()
 
-    def download(self, grant: Grant, keys: StudyKeys, practice: media.Practice, study_id: str | None = None) -> archive.Plan:
+    def download(self, grant: Grant, keys: StudyKeys, practice: media.Practice, study_id: str | None = None) -> Plan:
         """The ZIP of the whole share or of one study: an IHE PDI tree, its length known before the first byte.
 
         Problem FORBIDDEN when the share does not allow it, CONFLICT while images are still arriving.
@@ -112,7 +114,9 @@ class Delivery:
             if row.state is not StudyState.COMPLETE:
                 raise Problem(Code.CONFLICT, "Images of this study are still arriving. Please try again in a few minutes.")
             self._collect(grant, row, keys, items, reports)
-        return archive.Plan(media.tree(items, reports, practice, grant.record.language, created_at=grant.record.created_at))
+        language = grant.record.language
+        words = media.Words(language, translations(language).gettext, partial(date, language))
+        return Plan(media.tree(items, reports, practice, words, created_at=grant.record.created_at))
 
     def _collect(self, grant: Grant, study: StudyRow, keys: StudyKeys, items: list[media.Item], reports: list[media.Report]) -> None:
         key = keys[study.study_id]
@@ -213,4 +217,4 @@ def _not_there() -> Problem:
     return Problem(Code.NOT_FOUND, "This is not part of your letter, or it is not there any more.")
 
 
-__all__ = ["Delivery", "Document", "ReportView", "SeriesView", "StudyView"]
+__all__ = ["Delivery", "Document", "Plan", "ReportView", "SeriesView", "StudyView"]

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-from appliance.dicom.facts import Pictures, from_json
-from appliance.dicom.pipe import Closed, Garbled, Late, Pipe
-from appliance.dicom.reasons import Reason
-from appliance.dicom.scan import Scan, Verdict, scan
-from appliance.dicom.worker import DESCRIBE, DONE, FAILED, PAGES, READY, RENDER
-from appliance.domain.errors import Code, Problem
-from appliance.domain.study import Described
-from appliance.log import log
+from ..domain.errors import Code, Problem
+from ..domain.study import Described
+from ..log import log
+from .facts import Pictures, from_json
+from .pipe import Closed, Garbled, Late, Pipe
+from .reasons import Reason
+from .scan import Scan, Verdict, scan
+from .worker import DESCRIBE, DONE, FAILED, PAGES, READY, RENDER
 
 Read = Callable[[int, int], Iterable[bytes]]
 """The bytes of a file from start to stop, in pieces of any size."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from appliance.domain.study import Kind
+from ..domain.study import Kind
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 

@@ -19,9 +19,9 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from appliance.dicom.classes import RECORD_KEYS, kind_of, record_of
-from appliance.dicom.scan import scan
-from appliance.domain.study import Described, InstanceFacts, SeriesFacts, StudyFacts
+from ..domain.study import Described, InstanceFacts, SeriesFacts, StudyFacts
+from .classes import RECORD_KEYS, kind_of, record_of
+from .scan import scan
 
 TEXT_LIMIT: Final = 256
 """Characters kept of one text."""

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Final
 
-from appliance.dicom.reasons import Reason
+from .reasons import Reason
 
 Spans = tuple[tuple[int, int], ...]
 """Parts of a file as (start, stop) in bytes; together, in order, they are what is meant."""

@@ -16,10 +16,10 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGExtended12Bit
 
-from appliance.dicom.facts import Pictures
-from appliance.dicom.frames import FRAME_LIMIT
-from appliance.dicom.reasons import Reason
-from appliance.dicom.walk import NATIVE
+from .facts import Pictures
+from .frames import FRAME_LIMIT
+from .reasons import Reason
+from .walk import NATIVE
 
 THUMB: Final = 256
 LARGE: Final = 1280

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from appliance.dicom.frames import Pixels, Spans
-from appliance.dicom.reasons import Reason
-from appliance.dicom.walk import PREAMBLE, SERIES, SOP_CLASS, SOP_INSTANCE, STORED_INSTANCE, STUDY, Stop, Walk, uid
+from .frames import Pixels, Spans
+from .reasons import Reason
+from .walk import PREAMBLE, SERIES, SOP_CLASS, SOP_INSTANCE, STORED_INSTANCE, STUDY, Stop, Walk, uid
 
 
 class Verdict(StrEnum):

@@ -6,8 +6,8 @@ from typing import Final
 
 from pydicom._dicom_dict import DicomDictionary
 
-from appliance.dicom.frames import Pixels
-from appliance.dicom.reasons import Reason
+from .frames import Pixels
+from .reasons import Reason
 
 DEPTH_LIMIT: Final = 64
 """Sequences within sequences."""

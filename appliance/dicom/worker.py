@@ -24,10 +24,10 @@ def main() -> None:
     """Lock this process in, then serve."""
     memory, seconds = (int(argument) for argument in sys.argv[1:3])
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # one thread, or the namespaces cannot be left
-    from appliance.dicom import confine
+    from . import confine
 
     held = {"network": confine.leave_network()}
-    from appliance.dicom.pipe import Closed, Pipe
+    from .pipe import Closed, Pipe
 
     # Whatever a library prints goes nowhere.
     pipe = Pipe(os.dup(0), os.dup(1))
@@ -48,10 +48,10 @@ def main() -> None:
 
 
 def _answer(kind: int, parts: list[bytes]) -> tuple[int, list[bytes]]:
-    from appliance.dicom.describe import describe
-    from appliance.dicom.facts import to_json
-    from appliance.dicom.reasons import Reason
-    from appliance.dicom.render import CannotRender, pages, render
+    from .describe import describe
+    from .facts import to_json
+    from .reasons import Reason
+    from .render import CannotRender, pages, render
 
     reserve = bytearray(_RESERVE)
     try:
@@ -79,7 +79,7 @@ def _load() -> None:
     from pydicom.charset import python_encoding
     from pydicom.pixels.decoders.base import _PIXEL_DATA_DECODERS
 
-    from appliance.dicom import describe, render  # noqa: F401
+    from . import describe, render  # noqa: F401
 
     Image.init()
     for name in (*python_encoding.values(), "cp1252", "utf-16-le"):
