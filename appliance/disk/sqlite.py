@@ -3,10 +3,11 @@
 sqlite-utils wants the driver's default transaction control; it is left as it is.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -29,6 +30,8 @@ def connect(path: Path, *, read_only: bool = False, timeout: float = 10.0) -> Da
     A read-only connection of another user cannot undo what a killed writer left half done; it fails until a writer opened the file.
     Errors: Problem UNAVAILABLE if the file cannot be opened or its journal mode cannot be set.
     """
+    if not read_only:
+        _create(path)
     try:
         conn = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}", uri=True, timeout=timeout, check_same_thread=False
@@ -46,6 +49,15 @@ def connect(path: Path, *, read_only: bool = False, timeout: float = 10.0) -> Da
         conn.close()
         raise
     return db
+
+
+def _create(path: Path) -> None:
+    """Make the file if there is none, with the rights that the umask leaves: SQLite itself would never let the group write.
+
+    O_EXCL: never a second descriptor of a database in use, because closing it would drop this process's locks (fcntl(2)).
+    """
+    with suppress(OSError):  # there already; or else SQLite meets the same error and says so
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
 
 
 def _set_journal(conn: sqlite3.Connection, path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.disk import places
+from appliance.disk import places, sqlite
 from appliance.disk.places import TABLE, USERS, Places
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
@@ -145,6 +145,26 @@ def test_the_portal_reads_what_is_kept_and_changes_nothing(there: Places) -> Non
 
 
 @needs_root
+def test_keepers_share_a_database_and_the_portal_reads_it(there: Places) -> None:
+    there.prepare(users=True)
+    path = there.registry / "registry.sqlite3"
+
+    def write_row() -> None:
+        with sqlite.write(sqlite.connect(path)) as db:
+            db.execute("CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY)")
+            db.execute("INSERT INTO rows DEFAULT VALUES")
+
+    def count_rows() -> None:
+        assert list(sqlite.connect(path, read_only=True).query("SELECT count(*) AS n FROM rows")) == [{"n": 3}]
+
+    for keeper in ("ingester", "desk", "clock"):
+        assert as_user(keeper, write_row) == "ok"
+    assert as_user("portal", count_rows) == "ok"
+    assert as_user("portal", write_row) != "ok"
+    assert as_user("receiver", count_rows) != "ok"
+
+
+@needs_root
 @pytest.mark.parametrize("role", ["ingester", "desk", "portal", "clock"])
 def test_a_socket_answers_only_its_role(there: Places, role: str) -> None:
     there.prepare(users=True)
@@ -179,7 +199,7 @@ def test_preparing_twice_needs_no_power_that_the_container_dropped(there: Places
     program = f"""
 import os, json, subprocess
 from pathlib import Path
-from appliance.disk import places
+from appliance.disk import places, sqlite
 here = places.Places(*(Path({str(there.data.parent)!r}, name) for name in ("data", "keys", "run")))
 here.prepare(users=True)
 here.prepare(users=True)
