@@ -12,6 +12,7 @@ from ..domain.errors import Code, Problem
 from .calls import CALLS, FRAME_LIMIT, pack, receive, unpack
 
 IDLE = 8  # connections kept for the next call
+MANY = 2000  # study keys asked for at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ class Keyholder:
         return bytes(self._call("create_study_key", study_id=study_id))
 
     def study_keys(self, study_ids: Sequence[str]) -> dict[str, bytes | None]:
-        return dict(self._call("study_keys", study_ids=study_ids))
+        parts = (study_ids[start : start + MANY] for start in range(0, len(study_ids), MANY))
+        return {study_id: key for part in parts for study_id, key in self._call("study_keys", study_ids=part).items()}
 
     def anchor(self, study_id: str, generation: int, sha256: bytes) -> None:
         self._call("anchor", study_id=study_id, generation=generation, sha256=sha256)

@@ -13,8 +13,8 @@ from .ring import Ring, row, rows
 READERS: Final = frozenset({Action.SHARE_LEFT, Action.REPORT_READ, Action.DOWNLOAD_STARTED, Action.DOWNLOAD_ENDED})
 """What the portal may note. That a share was opened, refused or locked, the keyholder sees for itself."""
 
-OWN: Final = frozenset({"at", "actor", "action", "study_id", "share_id", "object_id"})
-"""The fields of an audit event, which no detail may pass itself off as."""
+OWN: Final = frozenset({"self", "at", "actor", "action", "study_id", "share_id", "object_id"})
+"""What an audit event has of its own: no detail may pass itself off as that, nor stop the clock from collecting."""
 
 MOST: Final = 200_000  # events waiting; more means that nobody collects them, or that the portal is not itself
 DETAIL: Final = 2000  # characters of JSON

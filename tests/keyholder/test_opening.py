@@ -305,6 +305,7 @@ def test_the_portal_cannot_note_what_is_not_its_own(house: House) -> None:
         ("user-in", {}, Code.FORBIDDEN),
         ("nonsense", {}, Code.FORBIDDEN),
         ("report-read", {"actor": "desk"}, Code.INVALID),
+        ("report-read", {"self": "x"}, Code.INVALID),
         ("report-read", {"x": "y" * 2000}, Code.TOO_LARGE),
     ):
         with pytest.raises(Problem) as refused:

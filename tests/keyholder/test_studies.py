@@ -21,6 +21,7 @@ def test_a_study_has_one_key(house: House) -> None:
     assert house.ingester.create_study_key(bob) != key
     house.restart()
     assert house.ingester.create_study_key(alice) == key
+    assert house.desk.study_keys([new_id() for _ in range(4500)] + [alice])[alice] == key
     unknown = new_id()
     assert house.desk.study_keys([alice, unknown]) == {alice: key, unknown: None}
 
