@@ -18,7 +18,6 @@ class Reason(StrEnum):
     TRANSFER_SYNTAX = N_("The file is written in a form (transfer syntax) that is not known here.")
     TRUNCATED = N_("The file ends before its content is complete.")
     LENGTHS = N_("Lengths in the file contradict each other.")
-    UNCLOSED = N_("A part of the file has no end.")
     STRUCTURE = N_("The parts of the file do not follow each other as they must.")
     REPRESENTATION = N_("The file holds a value of an unknown or impossible type.")
     ORDER = N_("The file's elements are repeated or not in order.")
