@@ -138,6 +138,11 @@ class Staff:
         row = self._registry.user(user_id)
         return self._member(row) if row else None
 
+    def role(self, user_id: str) -> Role | None:
+        """What a member may do now; None for nobody. Needs no keyholder, so a session goes on when it does not answer."""
+        row = self._registry.user(user_id)
+        return Role(row.role) if row else None
+
     # -- logging in ------------------------------------------------------------------------------------------------
 
     def enter(self, login: str, password: str, address: str) -> Member:

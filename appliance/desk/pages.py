@@ -1,0 +1,100 @@
+"""What all pages share: their language, their words, and what the strip at their top says of the appliance."""
+
+import hashlib
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+from babel.numbers import format_decimal
+from flask import Flask, Response, g, make_response, render_template, request, url_for
+
+from .. import language as tongue
+from ..deeds.staff import Role
+from ..domain.codes import show_code, show_password
+from ..domain.errors import Problem
+from ..language import LANGUAGES, translations
+from . import words
+from .door import the_parts, the_sessions
+from .parts import DeskParts
+
+LANGUAGE_COOKIE: Final = "desk-language"
+_STATIC: Final = Path(__file__).with_name("static")
+
+
+def language() -> str:
+    """The language of this answer: the chosen one, or what the browser asks for."""
+    chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+    return chosen if chosen in LANGUAGES else tongue.best(request.headers.get("Accept-Language", ""), the_parts().language)
+
+
+def gettext(text: str) -> str:
+    return translations(language()).gettext(text)
+
+
+def page(template: str, code: int = 200, **values: Any) -> Response:
+    return make_response(render_template(template, **values), code)
+
+
+def tell(text: str, **values: Any) -> None:
+    """Say this at the top of the next page."""
+    if g.session:
+        g.session.notices.append((text, values))
+
+
+def set_up(app: Flask, parts: DeskParts) -> None:
+    """Give the templates their words and helpers."""
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
+        gettext, lambda one, many, n: translations(language()).ngettext(one, many, n), newstyle=True
+    )
+    app.jinja_env.filters.update(code=show_code, password=show_password)
+    app.jinja_env.globals.update(asset=_asset, words=words)
+
+    @app.context_processor
+    def _common() -> dict[str, Any]:
+        spoken, session = language(), g.get("session")
+        return {
+            "language": spoken,
+            "languages": words.LANGUAGES,
+            "member": session,
+            "is_admin": g.get("role") is Role.ADMIN,
+            "form_token": the_sessions().form_token(g.visitor) if "visitor" in g else "",
+            "notices": _notices(session),
+            "overview": _overview(parts) if session else None,
+            "mirrored": parts.mirrored,
+            "rehearse_days": parts.rehearse_days,
+            "practice": parts.settings.practice(),
+            "day": partial(tongue.date, spoken),
+            "moment": partial(tongue.moment, spoken, zone=parts.timezone),
+            "end_of": partial(tongue.end_of, spoken, zone=parts.timezone, length="medium"),
+            "said": gettext,  # for texts that are not written in a template: without its markup
+            "sentence": partial(tongue.sentence, spoken),
+            "number": partial(format_decimal, locale=spoken),
+        }
+
+
+def _notices(session: Any) -> list[str]:
+    """What there is to tell, once."""
+    if session is None or request.headers.get("X-Live"):
+        return []
+    told, session.notices = session.notices, []
+    return [gettext(text) % values for text, values in told]
+
+
+def _overview(parts: DeskParts) -> Any:
+    """The refusal page shows the strip, too: it must not fail over what it reports."""
+    try:
+        return parts.inspecting.overview()
+    except Problem:
+        return None
+
+
+@cache
+def _digest(name: str) -> str:
+    return hashlib.sha256((_STATIC / name).read_bytes()).hexdigest()[:12]
+
+
+def _asset(name: str) -> str:
+    """The address of a file of ours: another one when it changes, so that browsers may keep it."""
+    return url_for("static", filename=name, v=_digest(name))
