@@ -103,10 +103,19 @@ class Server:
         self._listeners: list[tuple[Path, socket.socket, threading.Thread]] = []
         for role in ROLES:
             path = sockets / f"{role}.sock"
-            path.unlink(missing_ok=True)  # of a keyholder that was killed; the key directory's lock says there is no other
             listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(path))
-            admit(path, role)
+            try:
+                path.unlink(missing_ok=True)  # of a keyholder that was killed; the key directory's lock says there is no other
+                listener.bind(str(path))
+                admit(path, role)
+            except OSError as error:
+                listener.close()
+                self.close()
+                raise Problem(
+                    Code.UNAVAILABLE,
+                    "The socket %(path)s cannot be made. Choose a run_dir that can be written to, with a short path (107 bytes in all).",
+                    path=str(path),
+                ) from error
             listener.listen(CONNECTIONS)
             thread = threading.Thread(target=self._accept, args=(listener, role), name=f"keyholder {role}", daemon=True)
             self._listeners.append((path, listener, thread))
@@ -119,7 +128,8 @@ class Server:
         for path, listener, thread in self._listeners:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)  # wakes accept
-            thread.join(PATIENCE)
+            if thread.ident is not None:
+                thread.join(PATIENCE)
             listener.close()
             path.unlink(missing_ok=True)
         with self._lock:

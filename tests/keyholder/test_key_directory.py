@@ -15,11 +15,13 @@ import pytest
 from keyhouse import House
 from structlog.testing import capture_logs
 
+from appliance.disk.places import admit
 from appliance.disk.sqlite import connect
 from appliance.domain.errors import Code, Problem
 from appliance.keyholder.client import Created, Opened
 from appliance.keyholder.master import FileKey
 from appliance.keyholder.ring import Ring
+from appliance.keyholder.server import Server
 
 PROCESS = """
 import ctypes, signal, sys, threading
@@ -111,6 +113,15 @@ def test_a_ring_of_another_master_key_is_refused(house: House, tmp_path: Path) -
 
 def test_only_one_keyholder_at_a_time(house: House) -> None:
     assert opening_fails(house.key_dir).code is Code.CONFLICT
+
+
+def test_a_run_directory_that_does_not_do(house: House, tmp_path: Path) -> None:
+    for sockets in (tmp_path / "missing", tmp_path / ("long" * 30)):
+        if sockets.name != "missing":
+            sockets.mkdir()
+        with pytest.raises(Problem) as refused:
+            Server({}, sockets, admit)
+        assert refused.value.code is Code.UNAVAILABLE
 
 
 def test_a_directory_restored_elsewhere_opens_everything(house: House, tmp_path: Path) -> None:
