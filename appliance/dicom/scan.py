@@ -24,6 +24,8 @@ class Verdict(StrEnum):
     HOSTILE = "hostile"
 
 
+_SPECTROSCOPY: Final = "1.2.840.10008.5.1.4.1.1.4.2"  # rows and columns of spectra (PS3.3 C.8.14.1)
+_ELSEWHERE: Final = frozenset({"1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.204"})  # JPIP: pixels are on a server (PS3.5 A.6, A.10)
 _HOSTILE: Final = frozenset({Reason.TOO_DEEP, Reason.TOO_MANY, Reason.ABSURD_SIZE})
 
 
@@ -123,5 +125,8 @@ def _judge(walk: Walk) -> Stop | None:
         return Stop(Reason.NO_IDENTIFIER)
     if (stored := uid(walk.values[STORED_INSTANCE])) and stored != identifiers[1]:
         return Stop(Reason.TWO_IDENTITIES, STORED_INSTANCE)
-    reason = walk.pixels.judge() if walk.pixels else None
+    if walk.pixels is None:
+        missing = walk.claims_pixels and identifiers[0] != _SPECTROSCOPY and walk.transfer_syntax not in _ELSEWHERE
+        return Stop(Reason.FEWER_PIXELS) if missing else None
+    reason = walk.pixels.judge()
     return Stop(reason, 0x7FE00010) if reason else None

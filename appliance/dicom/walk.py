@@ -102,6 +102,11 @@ class Walk:
         """The file may end here."""
         return self._between and not self._skip and self._at == len(self._window)
 
+    @property
+    def claims_pixels(self) -> bool:
+        """Rows and columns are given, so pixels should be."""
+        return bool(_number(self.values.get(_ROWS)) and _number(self.values.get(_COLUMNS)))
+
     def since(self, offset: int) -> memoryview:
         """The bytes at hand from an offset of the file on."""
         return memoryview(self._window)[offset - self._base :]

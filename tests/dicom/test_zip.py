@@ -168,7 +168,7 @@ def test_the_etag_follows_the_content() -> None:
 
 @pytest.mark.parametrize("given", [b"short", b"much too long for it"])
 def test_a_source_of_another_length_stops_the_download(given: bytes) -> None:
-    plan = Plan([Entry("A", 8, 0, lambda start, stop: (given,))])
+    plan = Plan([Entry("A", 8, 0, lambda *_: (given,))])
     with pytest.raises(Problem) as caught:
         whole(plan)
     assert caught.value.code is Code.DAMAGED
