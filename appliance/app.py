@@ -7,6 +7,7 @@ from .deeds.checking import Checking
 from .deeds.completing import Completing
 from .deeds.delivery import Delivery
 from .deeds.ingest import Ingest
+from .deeds.inspecting import Inspecting
 from .deeds.journal import Journal
 from .deeds.manifest import Manifests
 from .deeds.mirroring import Mirroring
@@ -35,6 +36,12 @@ class Appliance:
         self.role = role
         self.places = Places(config.data_dir, config.key_dir, config.run_dir)
         self.now = now_of(config)
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+        for part in ("cage", "keyholder", "registry"):
+            if part in self.__dict__:
+                getattr(self, part).close()
 
     # -- rooms -----------------------------------------------------------------------------------------------------
 
@@ -115,6 +122,10 @@ class Appliance:
     @cached_property
     def worklist(self) -> Worklist:
         return Worklist(self.registry, self.keyholder, self.now)
+
+    @cached_property
+    def inspecting(self) -> Inspecting:
+        return Inspecting(self.registry, self.objects, self.keyholder)
 
     @cached_property
     def retention(self) -> Retention:

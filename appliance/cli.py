@@ -7,20 +7,21 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
 from . import __version__, config, log
-from .app import Appliance
-from .deeds.sharing import Release
 from .disk.places import Places, become, users_exist
 from .domain.codes import show_code, show_password
 from .domain.errors import Code, Problem
-from .domain.share import DAY, Audience
+from .domain.share import DAY, Audience, Release
 from .processes import ENTRIES, run_process
 from .supervisor import Supervisor
 from .supervisor import health as health_of
+
+if TYPE_CHECKING:
+    from .app import Appliance
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,8 +44,10 @@ def told(command: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
-def operator() -> Appliance:
+def operator() -> "Appliance":
     """The parts for a command typed by an operator: what the desk may do, as the desk's user."""
+    from .app import Appliance  # here: the supervisor, which runs for months, does not need them in its memory
+
     found = config.read(os.environ)
     become("desk")
     log.set_up("cli")
@@ -144,8 +147,8 @@ def study_list(words: tuple[str, ...], as_json: bool) -> None:
         for entry in entries
     ]
     lines = [
-        f"{row['study']}  {row['date']}  {'/'.join(row['modalities']):<8} {row['images']:>5} images  {row['state']:<9}  {row['patient']}"
-        for row in content
+        f"{entry.study_id}  {entry.study_date}  {'/'.join(entry.modalities):<8} {entry.images:>5} images  {entry.state:<9}  {entry.patient}"
+        for entry in entries
     ]
     out(as_json, content, "\n".join(lines) or "No studies.")
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final
 
 from . import config as configuration
@@ -60,23 +61,70 @@ def _ingester(config: Config, ready: Event, stop: Event) -> None:
     from .app import Appliance
     from .ingester import serve
 
-    app = Appliance(config, "ingester")
-    serve(app.ingest, app.completing, ready, stop)
+    with closing(Appliance(config, "ingester")) as app:
+        serve(app.ingest, app.completing, ready, stop)
 
 
 def _clock(config: Config, ready: Event, stop: Event) -> None:
     from .app import Appliance
     from .clock import serve
 
-    app = Appliance(config, "clock")
-    rounds = {"journal": app.journal.run_once, "retention": app.retention.run_once, "mirroring": app.mirroring.run_once}
-    serve(rounds, config.clock_seconds, ready, stop)
+    with closing(Appliance(config, "clock")) as app:
+        rounds = {"journal": app.journal.run_once, "retention": app.retention.run_once, "mirroring": app.mirroring.run_once}
+        serve(rounds, config.clock_seconds, ready, stop)
+
+
+def _desk(config: Config, ready: Event, stop: Event) -> None:
+    from .app import Appliance
+    from .desk import DeskParts, serve
+
+    app = Appliance(config, "desk")
+    parts = DeskParts(
+        worklist=app.worklist,
+        inspecting=app.inspecting,
+        sharing=app.sharing,
+        reports=app.reports,
+        staff=app.staff,
+        settings=app.settings,
+        now=app.now,
+        desk_url=config.desk_url,
+        public_url=config.public_url,
+        language=config.language,
+        timezone=config.timezone,
+        mirrored=config.mirror_url is not None,
+        rehearse_days=config.rehearse_days,
+    )
+    serve(parts, host=config.desk_host, port=config.desk_port, ready=ready, stop=stop, trusted_proxy=config.trusted_proxy)
+
+
+def _portal(config: Config, ready: Event, stop: Event) -> None:
+    from .app import Appliance
+    from .portal import THREADS, PortalParts, create_app
+    from .portal.guard import BODY_LIMIT
+    from .webserver import WebServer
+
+    app = Appliance(config, "portal")
+    parts = PortalParts(
+        app.opening, app.delivery, app.settings, app.now, config.public_url, language=config.language, timezone=config.timezone
+    )
+    server = WebServer(
+        create_app(parts),
+        host=config.portal_host,
+        port=config.portal_port,
+        threads=THREADS,
+        body_limit=lambda _: BODY_LIMIT,
+        trusted_proxy=config.trusted_proxy,
+    )
+    ready.set()
+    server.run(stop)
 
 
 ENTRIES: Final[dict[str, Callable[[Config, Event, Event], None]]] = {
     "keyholder": _keyholder,
     "receiver": _receiver,
     "ingester": _ingester,
+    "desk": _desk,
+    "portal": _portal,
     "clock": _clock,
 }
 """Each serves until the second event is set, and sets the first when it is ready."""

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from ..domain.audit import Action
 from ..domain.errors import Code, Problem
-from ..domain.share import DAY, Audience, ShareRecord, ShareState
+from ..domain.share import DAY, Audience, Release, ShareRecord, ShareState
 from ..domain.study import StudyState
 from ..keyholder.client import Keyholder
 from ..registry import Registry, ShareRow, ShareStudyRow, StudyRow
@@ -14,15 +13,6 @@ from ..vault.columns import open_column, seal_column
 from ..vault.keys import new_id
 
 HOUR = 3600
-
-
-class Release(StrEnum):
-    """When the reader of a share may read its reports."""
-
-    NOW = "now"
-    LATER = "later"  # 24 hours after the share was made, so that the practice can call first
-    BY_HAND = "by-hand"
-    NEVER = "never"  # images only
 
 
 RELEASE_DELAY = 24 * HOUR

@@ -20,6 +20,15 @@ class Audience(StrEnum):
     REFERRER = "referrer"
 
 
+class Release(StrEnum):
+    """When the reader of a share may read its reports."""
+
+    NOW = "now"
+    LATER = "later"  # 24 hours after the share was made, so that the practice can call first
+    BY_HAND = "by-hand"
+    NEVER = "never"  # images only
+
+
 class ShareState(StrEnum):
     """What a share is, at a moment. `docs/states.md` draws it."""
 

@@ -1,5 +1,6 @@
 """A modality that keeps books: what it sent, what was acknowledged, and that goes on where it was cut off."""
 
+import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,17 +55,25 @@ class Modality:
             entity = AE("SCANNER")
             entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
             entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
-            association = entity.associate("127.0.0.1", self._port, ae_title="BILDBRIEF")
-            if not association.is_established:
-                time.sleep(0.2)
+            if not self._listens():
+                time.sleep(0.1)
                 continue
+            association = entity.associate("127.0.0.1", self._port, ae_title="BILDBRIEF")
             while left and association.is_established:
                 at(done)
-                status = association.send_c_store(left[0])
+                try:
+                    status = association.send_c_store(left[0])
+                except RuntimeError:  # the association ended since it was looked at
+                    break
                 if status and status.Status == 0x0000:
                     self.acknowledged.append(left.pop(0))
                     done += 1
             association.release() if association.is_established else association.abort()
+
+    def _listens(self) -> bool:
+        """Asked first: pynetdicom leaves a socket open for each connection that is refused."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0
 
 
 def dataset_bytes(file: Path) -> bytes:
