@@ -184,7 +184,7 @@ class Staff:
     def _user(self, *, login: str, name: str, password: str, role: Role) -> UserRow:
         login, name, user_id = _text(login), _text(name), new_id()
         if not 1 <= len(login) <= LONGEST or any(sign.isspace() for sign in login):
-            raise Problem(Code.INVALID, "A user name has 1 to 128 signs and no blanks. Choose another one.")
+            raise Problem(Code.INVALID, "A user name has 1 to 128 characters and no blanks. Choose another one.")
         if len(name) > LONGEST:
             raise Problem(Code.INVALID, "The name is too long. Shorten it.")
         about = seal_column(self._keyholder.desk_key(), {"login": login, "name": name or login}, table=UserRow.TABLE, row=user_id)
@@ -244,7 +244,7 @@ def _text(value: str) -> str:
 
 def _password(password: str) -> str:
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST:
-        raise Problem(Code.INVALID, "A password has at least %(least)s signs. Choose a longer one.", least=SHORTEST_PASSWORD)
+        raise Problem(Code.INVALID, "A password has at least %(least)s characters. Choose a longer one.", least=SHORTEST_PASSWORD)
     return password
 
 

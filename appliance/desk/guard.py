@@ -8,7 +8,7 @@ FORM_LIMIT: Final = 64 << 10  # bytes of a form without a file
 UPLOAD_SLACK: Final = 64 << 10  # bytes of an upload's form around its file
 
 _CLOSED: Final = (
-    "accelerometer autoplay bluetooth camera clipboard-read display-capture encrypted-media gamepad geolocation gyroscope hid"
+    "accelerometer autoplay camera clipboard-read display-capture encrypted-media gamepad geolocation gyroscope hid"
     " idle-detection local-fonts magnetometer microphone midi payment publickey-credentials-get screen-wake-lock serial sync-xhr"
     " usb xr-spatial-tracking"
 )

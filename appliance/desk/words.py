@@ -71,6 +71,9 @@ _PROCESSES: Final = {
 }
 
 
+_GONE: Final = N_("former user")
+
+
 def happening(language: str, entry: Happening) -> str | None:
     """What an audit entry says, or None if it is not for this page."""
     text: str | None = _HAPPENINGS.get(entry.action)
@@ -86,7 +89,7 @@ def who(language: str, actor: str, names: dict[str, str]) -> str:
     """A member's name, or what stands for a process or somebody who is gone."""
     if actor in names:
         return names[actor]
-    return translations(language).gettext(_PROCESSES.get(actor, N_("former user")))
+    return translations(language).gettext(_PROCESSES.get(actor, _GONE))
 
 
 class _Known(dict[str, Any]):
