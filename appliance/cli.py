@@ -1,6 +1,7 @@
 """The words an operator types. `bildbrief --help` lists them."""
 
 import json
+import logging
 import os
 import secrets
 import sys
@@ -50,7 +51,7 @@ def operator() -> "Appliance":
 
     found = config.read(os.environ)
     become("desk")
-    log.set_up("cli")
+    log.set_up("cli", level=logging.WARNING)
     return Appliance(found, "desk")
 
 
@@ -184,9 +185,15 @@ def share() -> None:
 
 @share.command("create")
 @click.argument("studies", nargs=-1, required=True, metavar="STUDY…")
-@click.option("--for", "audience", type=click.Choice([*Audience]), default=Audience.PATIENT, show_default=True)
+@click.option("--for", "audience", type=click.Choice([each.value for each in Audience]), default=Audience.PATIENT.value, show_default=True)
 @click.option("--days", type=int, help="How long it lasts; the practice's default if not given.")
-@click.option("--release", type=click.Choice([*Release]), default=Release.NOW, show_default=True, help="When reports may be read.")
+@click.option(
+    "--release",
+    type=click.Choice([each.value for each in Release]),
+    default=Release.NOW.value,
+    show_default=True,
+    help="When reports may be read.",
+)
 @click.option("--language", type=click.Choice(["de", "en"]), help="Language of the reader; the practice's if not given.")
 @click.option("--look-only", is_flag=True, help="No download.")
 @as_json
@@ -287,9 +294,11 @@ def practice() -> None:
 @click.option("--phone")
 @click.option("--email")
 @click.option("--website")
+@as_json
 @told
-def practice_set(**given: str | None) -> None:
+def practice_set(as_json: bool, **given: str | None) -> None:
     """Set what is given, leave the rest."""
     app = operator()
-    app.staff.set_practice("operator", app.settings, **{name: value for name, value in given.items() if value is not None})
-    click.echo("Set.")
+    set_now = app.staff.set_practice("operator", app.settings, **{name: value for name, value in given.items() if value is not None})
+    content = {name: getattr(set_now, name) for name in given}
+    out(as_json, content, "\n".join(f"{name:<8} {value}" for name, value in content.items()))

@@ -9,7 +9,7 @@ import structlog
 log = cast("structlog.stdlib.BoundLogger", structlog.get_logger())
 
 
-def set_up(process: str, *, stream: object = sys.stderr) -> None:
+def set_up(process: str, *, stream: object = sys.stderr, level: int = logging.INFO) -> None:
     """Send all log lines of this process, its libraries' warnings included, to `stream`."""
     structlog.configure(
         processors=[
@@ -19,7 +19,7 @@ def set_up(process: str, *, stream: object = sys.stderr) -> None:
             _only_the_kind_of_exception,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file=stream),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )

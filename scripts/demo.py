@@ -1,6 +1,7 @@
 """The demo: a real appliance on this machine, fed by a real DICOM association, opened as a patient would.  `--once` proves and stops."""
 
 import argparse
+import datetime as dt
 import fcntl
 import json
 import os
@@ -20,7 +21,7 @@ import qrcode
 from pydicom import dcmread
 from pynetdicom import AE, _config
 from reader import Reader, verify
-from samples import make_samples
+from samples import write
 
 from appliance import supervisor
 from appliance.domain.codes import show_code, show_password
@@ -28,6 +29,14 @@ from appliance.domain.codes import show_code, show_password
 TOP: Final = Path(__file__).parents[1]
 PATIENCE: Final = 180.0  # seconds for any one step
 PORTS: Final = {"dicom": 11112, "desk": 8081, "portal": 8080}
+
+PRACTICE: Final = (
+    *("--name", "Radiologie am Musterplatz"),
+    *("--street", "Musterplatz 1"),
+    *("--city", "12345 Musterstadt"),
+    *("--phone", "030 1234567"),
+    *("--email", "praxis@example.org"),
+)
 
 
 class Demo:
@@ -173,21 +182,21 @@ def main() -> None:
 
 def tell(demo: Demo, *, once: bool) -> None:
     staff = demo.bildbrief("user", "add", "demo", "--name", "Demo", "--role", "admin")
+    demo.bildbrief("practice", "set", *PRACTICE)
     print("Making sample studies …", flush=True)
-    samples = make_samples(demo.home / "samples")
-    print(f"Sending {sum(len(sample.files) for sample in samples)} images by DICOM …", flush=True)
-    for sample in samples:
-        demo.send(sample.files)
-    studies = [study["study"] for study in demo.complete(len(samples))]
-    for sample in samples:
-        if sample.report:
-            demo.bildbrief("report", "add", studies[0], str(sample.report))
+    *images, report = write(demo.home / "samples", dt.datetime.now(dt.UTC).date())
+    print(f"Sending {len(images)} images by DICOM …", flush=True)
+    for folder in sorted({image.parent for image in images}):
+        demo.send([image for image in images if image.parent == folder])
+    complete = demo.complete(3)
+    studies = [study["study"] for study in complete]
+    demo.bildbrief("report", "add", next(study["study"] for study in complete if "CT" in study["modalities"]), str(report))
     patient = demo.bildbrief("share", "create", *studies)
     referrer = demo.bildbrief("share", "create", *studies, "--for", "referrer")
     if once:
         reader = Reader(demo.portal)
         reader.open(patient["code"], patient["password"])
-        count = verify(reader.download(), [file for sample in samples for file in sample.files])
+        count = verify(reader.download(), images)
         print(f"The letter opens, and its download of {count} files holds every dataset as it was sent.")
         return
     print("\n" + "═" * 78)
