@@ -130,10 +130,10 @@ def _shade(ds: Dataset, pixels: Array, photometric: str) -> Bytes:
 
 def _grey(ds: Dataset, pixels: Array) -> Bytes:
     """Modality transformation, then the file's first window, or one that suits the pixels where it has none or a useless one."""
-    sample = _sample(ds, pixels)
+    sample = _modality(ds, _sample(ds, pixels))
     window = _file_window(ds)
-    if window is None or np.ptp(window(_modality(ds, sample))) < 1:
-        window = _robust_window(_modality(ds, sample))
+    if window is None or (np.ptp(window(sample)) == 0 < np.ptp(sample)):
+        window = _robust_window(sample)
     if pixels.dtype.kind == "f" or pixels.itemsize > 2:
         return _in_strips(pixels, lambda strip: window(_modality(ds, strip)))
     low, high = int(pixels.min()), int(pixels.max())
