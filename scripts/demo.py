@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 import qrcode
 from pydicom import dcmread
 from pynetdicom import AE, _config
-from reader import Reader, verify
+from recipient import Reader, verify
 from samples import write
 
 from appliance import supervisor

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from clients import storescu
 from modality import small_study
-from reader import LetterError, Reader, verify
+from recipient import LetterError, Reader, verify
 from running import until
 
 from appliance.disk.places import USERS
@@ -49,7 +49,7 @@ for path in pathlib.Path("/proc").glob("[0-9]*"):
     words = (path / "cmdline").read_bytes().split(b"\\0")[:-1]
     if words[-1:] == [b"serve"] and b"/bildbrief" in words[1]:
         name = "serve"
-    elif len(words) > 3 and words[-2] == b"run":
+    elif words[-2:-1] == [b"appliance.processes"]:
         name = words[-1].decode()
     else:
         continue
