@@ -17,9 +17,9 @@ THREADS = 16
 
 def create_app(parts: DeskParts) -> Flask:
     """The desk as a WSGI application."""
-    app = Flask(__name__, static_folder="static", static_url_path="/static")
+    app = Flask(__name__, static_folder=None)
     app.request_class = door.InMemoryRequest
-    app.config.update(SEND_FILE_MAX_AGE_DEFAULT=365 * 86_400, MAX_FORM_MEMORY_SIZE=FORM_LIMIT, MAX_FORM_PARTS=64)
+    app.config.update(MAX_FORM_MEMORY_SIZE=FORM_LIMIT, MAX_FORM_PARTS=64)
     door.set_up(app, parts)
     pages.set_up(app, parts)
     refusals.set_up(app)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from babel.numbers import format_decimal
-from flask import Flask, Response, g, make_response, render_template, request, url_for
+from flask import Flask, Response, abort, g, make_response, render_template, request, url_for
 
 from .. import language as tongue
 from ..deeds.staff import Role
@@ -18,7 +18,7 @@ from .door import the_parts, the_sessions
 from .parts import DeskParts
 
 LANGUAGE_COOKIE: Final = "desk-language"
-_STATIC: Final = Path(__file__).with_name("static")
+_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 
 def language() -> str:
@@ -50,6 +50,7 @@ def set_up(app: Flask, parts: DeskParts) -> None:
     )
     app.jinja_env.filters.update(code=show_code, password=show_password)
     app.jinja_env.globals.update(asset=_asset, words=words)
+    app.add_url_rule("/static/<name>", "static", _static)
 
     @app.context_processor
     def _common() -> dict[str, Any]:
@@ -90,11 +91,20 @@ def _overview(parts: DeskParts) -> Any:
         return None
 
 
-@cache
-def _digest(name: str) -> str:
-    return hashlib.sha256((_STATIC / name).read_bytes()).hexdigest()[:12]
-
-
 def _asset(name: str) -> str:
     """The address of a file of ours: another one when it changes, so that browsers may keep it."""
-    return url_for("static", filename=name, v=_digest(name))
+    return url_for("static", name=name, v=hashlib.sha256(_files()[name]).hexdigest()[:12])
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(__file__).with_name("static").iterdir()}
+
+
+def _static(name: str) -> Response:
+    if name not in _files():
+        abort(404)
+    response = make_response(_files()[name])
+    response.content_type = _TYPES[Path(name).suffix]
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return response
