@@ -116,6 +116,30 @@ def check(as_json: bool) -> None:
     sys.exit(1 if found.problems else 0)
 
 
+@main.command()
+@as_json
+@told
+def status(as_json: bool) -> None:
+    """Count what there is: keys, studies, shares, what waits for the mirror."""
+    app = operator()
+    waiting, failed = app.registry.outbox_backlog()
+    content = {
+        "keyholder": app.keyholder.status(),
+        "studies": len(app.registry.studies()),
+        "quarantined": len(app.registry.quarantine()),
+        "mirror": {"on": app.config.mirror_url is not None, "waiting": waiting, "failed": failed},
+    }
+    lines = [f"{name:<24} {value}" for name, value in _flat(content)]
+    out(as_json, content, "\n".join(lines))
+
+
+def _flat(content: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for name, value in content.items():
+        found += _flat(value, f"{above}{name}.") if isinstance(value, dict) else [(above + name, value)]
+    return found
+
+
 # -- studies -----------------------------------------------------------------------------------------------------------
 
 

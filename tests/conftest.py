@@ -1,5 +1,6 @@
 """What several rooms' tests share. This file also puts `tests/` on the path, for `from stack import Stack`."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,3 +22,11 @@ def stack(tmp_path: Path) -> Iterator["Stack"]:
     yield made
     made.close()
     assert threading.active_count() <= before, "a thread of the keyholder outlived it"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: `PICTURES=docs/pictures scripts/test` makes those of the documents anew."""
+    directory = Path(os.environ.get("PICTURES", tmp_path / "pictures")).absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

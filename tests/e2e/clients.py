@@ -55,11 +55,17 @@ def need(*programs: str) -> None:
         pytest.skip(message)
 
 
+def which(program: str) -> str:
+    """Where a program is, installed now if need be."""
+    need(program)
+    return shutil.which(program, path=PATH) or program
+
+
 def run(*command: str | Path, seconds: int = 120, cwd: Path | None = None) -> str:
     """What a program says, on both channels, when it succeeds. AssertionError with the same when it does not."""
-    need(str(command[0]))
-    program = shutil.which(str(command[0]), path=PATH) or command[0]
-    done = subprocess.run([program, *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, cwd=cwd, check=False)
+    done = subprocess.run(
+        [which(str(command[0])), *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, cwd=cwd, check=False
+    )
     said = done.stdout.decode(errors="replace")
     assert done.returncode == 0, f"{command[0]} gave up with {done.returncode}:\n{said[-4000:]}"
     return said

@@ -1,6 +1,5 @@
 """A modality that keeps books: what it sent, what was acknowledged, and that goes on where it was cut off."""
 
-import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
+from running import listens
 
 
 def small_study(directory: Path, count: int, *, patient: str, patient_id: str, seed: int) -> list[Path]:
@@ -55,7 +55,7 @@ class Modality:
             entity = AE("SCANNER")
             entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
             entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
-            if not self._listens():
+            if not listens(self._port):  # asked first: pynetdicom leaves a socket open for each connection that is refused
                 time.sleep(0.1)
                 continue
             association = entity.associate("127.0.0.1", self._port, ae_title="BILDBRIEF")
@@ -69,11 +69,6 @@ class Modality:
                     self.acknowledged.append(left.pop(0))
                     done += 1
             association.release() if association.is_established else association.abort()
-
-    def _listens(self) -> bool:
-        """Asked first: pynetdicom leaves a socket open for each connection that is refused."""
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self._port)) == 0
 
 
 def dataset_bytes(file: Path) -> bytes:

@@ -19,6 +19,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Whether anybody does, at loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def until(true: Callable[[], Any], what: str, seconds: float = 60, *, every: float = 0.1) -> Any:
     """The first truthy answer. AssertionError when there is none in time."""
     deadline = time.monotonic() + seconds
@@ -80,6 +86,15 @@ class Running:
             )
         self.wait_up()
 
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Started, and stopped at the end."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()
+
     def wait_up(self) -> None:
         def up() -> bool:
             assert self._process is not None
@@ -138,8 +153,5 @@ class Running:
 @contextmanager
 def running(directory: Path, **settings: object) -> Iterator[Running]:
     appliance = Running(directory, **settings)
-    appliance.start()
-    try:
+    with appliance.on():
         yield appliance
-    finally:
-        appliance.stop()
