@@ -71,7 +71,7 @@ def routes(opening: Opening, delivery: Delivery, sessions: Sessions) -> Blueprin
         if not view.complete:
             return sent(page("not-ready.html", study=view))
         wanted = request.args.get("series")
-        chosen = next((at for at, series in enumerate(view.series) if series.series_id == wanted), _first_with_picture(view))
+        chosen = next((at for at, series in enumerate(view.series) if series.series_id == wanted), _main_series(view))
         return sent(page("study.html", study=view, at=chosen))
 
     @letter.get("/study/<study_id>/<series_id>/<any(small,large):which>.webp")
@@ -107,8 +107,9 @@ def routes(opening: Opening, delivery: Delivery, sessions: Sessions) -> Blueprin
     return letter
 
 
-def _first_with_picture(view: StudyView) -> int:
-    return next((at for at, series in enumerate(view.series) if series.has_picture), 0)
+def _main_series(view: StudyView) -> int:
+    """What a reader wants to see first: of the series with a picture, the one with most images, not the scanner's planning view."""
+    return max(range(len(view.series)), key=lambda at: (view.series[at].has_picture, view.series[at].images), default=0)
 
 
 def _image(document: Document) -> Response:
