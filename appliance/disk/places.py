@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = 0
+NO_ONE = 810  # a number that no user has: owns what not even the supervisor may enter, though it is root
 RECORDS = 810  # group of those who may enter data/records
 KEEPERS = 811  # group of those who may change what is in there
 
@@ -55,10 +56,10 @@ TABLE = (
     # Set-group-id: what the receiver makes belongs to the keepers, so that the ingester may link it (fs.protected_hardlinks).
     Place("data/intake/tmp", 802, KEEPERS, 0o2700),
     Place("data/intake/new", 802, 803, 0o770),
-    Place("data/records", ROOT, RECORDS, 0o750),
-    Place("data/records/objects", ROOT, KEEPERS, 0o775),  # "others" past the gate is the portal
-    Place("data/records/registry", ROOT, KEEPERS, 0o775),
-    Place("data/records/quarantine", ROOT, KEEPERS, 0o770),
+    Place("data/records", NO_ONE, RECORDS, 0o750),
+    Place("data/records/objects", NO_ONE, KEEPERS, 0o775),  # "others" past the gate is the portal
+    Place("data/records/registry", NO_ONE, KEEPERS, 0o775),
+    Place("data/records/quarantine", NO_ONE, KEEPERS, 0o770),
     Place("run", ROOT, ROOT, 0o755),
     Place("run/keyholder", 801, 801, 0o711),
 )
