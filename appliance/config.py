@@ -184,7 +184,7 @@ def read(environment: Mapping[str, str]) -> Config:
     if not problems:
         problems.extend(_contradictions(values))
     if problems:
-        raise Problem(Code.INVALID, "The configuration has problems:\n  " + "\n  ".join(problems))
+        raise Problem(Code.INVALID, "The configuration has problems:\n  %(problems)s", problems="\n  ".join(problems))
     return Config(**values)
 
 

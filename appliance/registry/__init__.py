@@ -69,13 +69,13 @@ class Registry:
         try:
             return list(self._connections.here().query(sql, list(values)))
         except OperationalError as error:
-            raise Problem(Code.UNAVAILABLE, "The registry is busy. Please try again in a moment.") from error
+            raise _busy() from error
 
     def _rows(self, row: type[R], where: str = "1", values: Sequence[Any] = ()) -> list[R]:
         try:
             return _select(self._connections.here(), row, where, values)
         except OperationalError as error:
-            raise Problem(Code.UNAVAILABLE, "The registry is busy. Please try again in a moment.") from error
+            raise _busy() from error
 
     def _row(self, row: type[R], where: str, values: Sequence[Any]) -> R | None:
         return next(iter(self._rows(row, where, values)), None)
@@ -321,6 +321,10 @@ class Change:
             ],
         )
         self.noted += 1
+
+
+def _busy() -> Problem:
+    return Problem(Code.UNAVAILABLE, "The registry is busy. Please try again in a moment.")
 
 
 def _select(database: Database, row: type[R], where: str, values: Sequence[Any]) -> list[R]:

@@ -55,7 +55,7 @@ def storescp(directory: Path) -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen(["storescp", "+B", "+xa", "-od", directory, str(port)])
+    process = subprocess.Popen(["/usr/bin/storescp", "+B", "+xa", "-od", directory, str(port)])
     try:
         for _ in range(100):
             with socket.socket() as probe:
