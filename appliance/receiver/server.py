@@ -1,6 +1,7 @@
 """The Storage SCP: whom it lets in, with what, and what they leave."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from .syntaxes import TRANSFER_SYNTAXES, VERIFICATION, choose, is_storage
 
 _COME_BACK = (0x02, 0x03, 0x01)  # PS3.8 9.3.4: rejected-transient, by the presentation layer, temporary congestion
 _LOOK = 0.2  # seconds between looks at whether to stop
+_GRACE = 2.0  # seconds for all peers together to hear of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,12 @@ class Receiver:
                 association.abort(block=False)
             else:
                 association.dul.kill_dul()
-        for association in left:
-            association.kill()
-        for association in left:
-            association.join()
+        until = time.monotonic() + _GRACE
+        for association in left:  # each ends by itself once its peer has been told; who stalls is not waited for
+            association.join(max(0, until - time.monotonic()))
+            if association.is_alive() and association.dul.socket is not None:
+                association.dul.socket.close()
+                association.join()
         log.info("receiver stopped", aborted=len(left))
 
     def _connected(self, event: Event) -> None:

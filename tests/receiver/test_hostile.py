@@ -182,10 +182,8 @@ def test_an_instance_over_the_limit_is_refused_and_one_without_end_is_cut(start:
         assert peer.store("1.2.2", bytes(300_001)) == 0xC003
         assert receiver.left_over() == []
         a_command(peer)
-        with pytest.raises(OSError):
-            for _ in range(1000):
-                peer.dataset(bytes(100_000), last=False)
-                time.sleep(0.001)
+        peer.dataset(bytes(600_001), last=False)  # twice the limit, and a byte
+        assert peer.receive()[0] == ABORT
     assert set(receiver.stored()) == {"1.2.1"}
     good(receiver)
 
@@ -294,6 +292,34 @@ def wait_until_free(receiver: Running) -> None:
                 pass
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_who_leaves_before_an_association_leaves_its_place(start: Callable[[Limits], Running]) -> None:
+    receiver = start(Limits(reserve=0, associations=1, patience=Patience(first=60)))
+    for _ in range(5):
+        Peer(receiver.port).socket.close()
+    wait_until_free(receiver)
+
+
+def test_a_stop_is_no_failure_to_anybody(receiver: Running) -> None:
+    with structlog.testing.capture_logs() as lines, Peer(receiver.port), Peer(receiver.port) as alice:
+        alice.associate()
+        receiver.stop()
+        assert alice.receive()[0] == ABORT
+    assert [line["event"] for line in lines if line["log_level"] != "info"] == []
+
+
+def test_a_stop_does_not_wait_for_who_stalls(start: Callable[[Limits], Running]) -> None:
+    receiver = start(Limits(reserve=0, patience=Patience(pdu=60)))
+    with Peer(receiver.port) as peer:
+        peer.associate()
+        a_command(peer)
+        peer.socket.sendall(struct.pack(">BBL", DATA, 0, 1000) + bytes(500))
+        time.sleep(0.1)
+        begun = time.monotonic()
+        receiver.stop()
+        assert time.monotonic() - begun < 30
+    assert receiver.left_over() == []
 
 
 def test_four_at_once(receiver: Running) -> None:
