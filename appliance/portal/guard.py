@@ -12,7 +12,7 @@ DEVICE_DAYS: Final = 400  # as long as browsers keep a cookie at most (RFC 6265b
 BODY_LIMIT: Final = 16 << 10  # bytes: forms are small, and nothing is uploaded here
 
 _CLOSED: Final = (
-    "accelerometer autoplay bluetooth camera clipboard-read display-capture encrypted-media gamepad geolocation gyroscope hid"
+    "accelerometer autoplay camera clipboard-read display-capture encrypted-media gamepad geolocation gyroscope hid"
     " idle-detection local-fonts magnetometer microphone midi payment publickey-credentials-get screen-wake-lock serial sync-xhr usb"
     " xr-spatial-tracking"
 )
