@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from phantoms import CT_FIELD, CT_LENGTH, HEAD_FIELD, HEAD_LENGTH, XRAY_WIDTH, chest_ct, chest_xray, head_mr
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import (
     CTImageStorage,
@@ -179,7 +180,7 @@ def xray(today: dt.date, *, seed: int = 1, patient: Patient | None = None, rows:
     image = study.instance(DigitalXRayImageStorageForPresentation, 1, 1, "Thorax p.a.")
     bright = chest_xray(np.random.default_rng(seed), rows, columns)
     image.set_pixel_data((4095 - np.rint(bright * 4095)).astype(np.uint16), "MONOCHROME1", 12, generate_instance_uid=False)
-    image.ImageType = ["ORIGINAL", "PRIMARY", ""]
+    image.ImageType = ["ORIGINAL", "PRIMARY"]
     image.PresentationIntentType = "FOR PRESENTATION"
     image.PresentationLUTShape = "INVERSE"
     image.PixelIntensityRelationship, image.PixelIntensityRelationshipSign = "LOG", 1
@@ -189,8 +190,8 @@ def xray(today: dt.date, *, seed: int = 1, patient: Patient | None = None, rows:
     image.DetectorType = "DIRECT"
     image.BodyPartExamined, image.ViewPosition, image.ImageLaterality = "CHEST", "PA", "U"
     image.PatientOrientation = ["L", "F"]
-    image.AnatomicRegionSequence = [_code(Code("816094009", "SCT", "Thorax"))]
-    image.ViewCodeSequence = [_code(Code("399348003", "SCT", "Antero-posterior oblique projection"))]
+    image.AnatomicRegionSequence = [_code(codes.cid4031.Chest)]
+    image.ViewCodeSequence = [_code(codes.cid4010.PosteroAnterior)]
     image.AcquisitionContextSequence = []
     image.KVP, image.Exposure = 125, 2
     _window(image, [(2048, 4096, "STANDARD")])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .shapes import Balls, Image, cloud, smooth, tree
+from .shapes import Balls, Image, cloud, smooth, tree, within
 
 XRAY_WIDTH = 340.0
 XRAY_HEIGHT = 400.0
@@ -40,13 +40,13 @@ def _chest_shadow(random: np.random.Generator, rows: int, columns: int) -> Image
     def strung(balls: Balls) -> Image:
         """The thickness of strings of balls; where they overlap, of the thickest."""
         out = np.zeros((rows, columns), np.float32)
-        for bx, by, _, radius, weight in balls:
-            left, right = (int(np.clip((bx + side) / scale + columns / 2, 0, columns)) for side in (-radius, radius + scale))
-            top, bottom = (int(np.clip((by + side) * rows / XRAY_HEIGHT, 0, rows)) for side in (-radius, radius + scale))
+        for bx, by, _, radius, weight in balls.tolist():
+            left, right = within(bx - radius, bx + radius, columns, scale, columns / 2)
+            top, bottom = within(by - radius, by + radius, rows, XRAY_HEIGHT / rows, 0.0)
             if left < right and top < bottom:
                 part = out[top:bottom, left:right]
                 dx, dy = x[:, left:right] - bx, y[top:bottom] - by
-                np.maximum(part, weight * 2 * np.sqrt(np.clip(radius**2 - dx**2 - dy**2, 0, None)), out=part)
+                np.maximum(part, 2 * weight * np.sqrt(np.maximum(radius**2 - dx**2 - dy**2, 0)), out=part)
         return out
 
     shoulder = np.clip((y + 34) / 95, 0, 1)

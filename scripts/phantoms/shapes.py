@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import cos, sin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,19 +27,19 @@ class Plane:
     def ellipse(self, x: float, y: float, rx: float, ry: float, value: float | Image, turn: float = 0.0, power: float = 2.0) -> None:
         size, reach = len(self.pixels), max(rx, ry) + self.spacing
         middle = size / 2 - 0.5
-        left, right = (int(np.clip((x + side) / self.spacing + middle + 1, 0, size)) for side in (-reach, reach))
-        top, bottom = (int(np.clip((y + side) / self.spacing + middle + 1, 0, size)) for side in (-reach, reach))
+        left, right = within(x - reach, x + reach, size, self.spacing, middle)
+        top, bottom = within(y - reach, y + reach, size, self.spacing, middle)
         if left >= right or top >= bottom or min(rx, ry) <= 0:
             return
         dx = ((np.arange(left, right, dtype=np.float32) - middle) * self.spacing - x)[None, :]
         dy = ((np.arange(top, bottom, dtype=np.float32) - middle) * self.spacing - y)[:, None]
         if turn:
-            dx, dy = np.cos(turn) * dx + np.sin(turn) * dy, np.cos(turn) * dy - np.sin(turn) * dx
+            dx, dy = cos(turn) * dx + sin(turn) * dy, cos(turn) * dy - sin(turn) * dx
         if power == 2.0:
             far = np.sqrt((dx / rx) ** 2 + (dy / ry) ** 2)
         else:
             far = (np.abs(dx / rx) ** power + np.abs(dy / ry) ** power) ** (1 / power)
-        cover = np.clip((1 - far) * (min(rx, ry) / self.spacing) + 0.5, 0, 1)
+        cover = np.minimum(np.maximum((1 - far) * (min(rx, ry) / self.spacing) + 0.5, 0), 1)
         part = self.pixels[top:bottom, left:right]
         part += cover * ((value[top:bottom, left:right] if isinstance(value, np.ndarray) else value) - part)
 
@@ -52,9 +53,15 @@ class Plane:
 
     def balls(self, balls: Balls, z: float, value: float | None = None) -> None:
         """The cut of many balls: vessels and airways are strings of them."""
-        for x, y, middle, radius, own in balls[np.abs(balls[:, 2] - z) < balls[:, 3]]:
+        for x, y, middle, radius, own in balls[np.abs(balls[:, 2] - z) < balls[:, 3]].tolist():
             cut = max((radius**2 - (z - middle) ** 2) ** 0.5, 0.4 * self.spacing)
             self.ellipse(x, y, cut, cut, own if value is None else value)
+
+
+def within(start: float, end: float, size: int, spacing: float, middle: float) -> tuple[int, int]:
+    """The pixels that lie between two places on an axis whose 0 is at pixel `middle`."""
+    first, last = (max(0, min(size, int(place / spacing + middle + 1))) for place in (start, end))
+    return first, last
 
 
 def smooth(image: Image, times: int = 1) -> Image:
