@@ -63,14 +63,9 @@ _CALLS: Final = {
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def leave_network() -> bool:
-    """Own, empty network and IPC namespaces. Before any thread is started."""
-    return any(_libc.unshare(_NEW_NET | _NEW_IPC | further) == 0 for further in (0, _NEW_USER))
-
-
 def lock(memory: int) -> dict[str, bool]:
-    """Everything else, once all modules are loaded. `memory`: bytes this process may still take. What held, by name."""
-    held = {"user": _become_nobody()}
+    """Once all modules are loaded, in a process of one thread. `memory`: bytes it may still take. What held, by name."""
+    held = {"network": _leave_network(), "user": _become_nobody()}
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limits = {
         "memory": (resource.RLIMIT_AS, pages * resource.getpagesize() + memory),
@@ -94,6 +89,11 @@ def allow_seconds(seconds: int) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds + 1, hard))
+
+
+def _leave_network() -> bool:
+    """Own, empty network and IPC namespaces; those who may not make them can in a user namespace of their own."""
+    return any(_libc.unshare(_NEW_NET | _NEW_IPC | further) == 0 for further in (0, _NEW_USER))
 
 
 def _become_nobody() -> bool:

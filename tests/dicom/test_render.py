@@ -234,6 +234,15 @@ def test_dcmtk_sees_the_same(name: str, tmp_path: Path) -> None:
     assert close(decoded(pictures(data).large), expected, 4)
 
 
+@pytest.mark.parametrize("name", ["JPEGLSNearLossless_08.dcm", "JPEGLSNearLossless_16.dcm", "SC_rgb_jls_lossy_line.dcm"])
+def test_near_lossless_jpeg_ls(name: str) -> None:
+    """The pre-scan refuses these files, because they say no study, but nothing is wrong with their pixels."""
+    found = scan([data := read(name)])
+    assert found.pixels
+    picture = render(found.header, b"".join(data[a:b] for a, b in found.pixels.frame()))
+    assert (picture.width, picture.height) == (found.pixels.columns, found.pixels.rows)
+
+
 # No picture
 
 
