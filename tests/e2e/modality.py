@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
+from pynetdicom.transport import AssociationSocket
 from running import listens
 
 
@@ -38,6 +40,17 @@ def small_study(directory: Path, count: int, *, patient: str, patient_id: str, s
     return files
 
 
+def _close(self: AssociationSocket) -> None:
+    """As the one it replaces, which leaves a socket open when its peer was gone first: there, shutting it down fails before the close."""
+    if self.socket is not None:
+        with suppress(OSError):
+            self.socket.shutdown(2)
+        self.socket.close()
+
+
+AssociationSocket._shutdown_socket = _close  # type: ignore[method-assign]
+
+
 class Modality:
     """Sends files until all are acknowledged, over as many associations as it takes."""
 
@@ -55,7 +68,7 @@ class Modality:
             entity = AE("SCANNER")
             entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
             entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
-            if not listens(self._port):  # asked first: pynetdicom leaves a socket open for each connection that is refused
+            if not listens(self._port):
                 time.sleep(0.1)
                 continue
             association = entity.associate("127.0.0.1", self._port, ae_title="BILDBRIEF")

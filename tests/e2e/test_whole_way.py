@@ -33,7 +33,6 @@ from appliance.vault.s3 import open_mirror
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(1200),
-    pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning"),  # pydicom's FileSet leaves that to the garbage collector
 ]
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -317,15 +316,21 @@ def look_at(archive: Path, directory: Path, sent: list[Path], pdf: Path) -> None
         content.extractall(directory)
     run("dcmdump", directory / "DICOMDIR")
     run("dcmdump", "+sd", "+r", directory / "DICOM")
-    catalogue = FileSet(directory / "DICOMDIR")
-    assert len(catalogue) == len(sent) + 1, "the images and the report"
-    assert {str(instance.SOPInstanceUID) for instance in catalogue} >= {
-        str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in sent
-    }
+    catalogued = listed(directory / "DICOMDIR")
+    assert len(catalogued) == len(sent) + 1, "the images and the report"
+    assert set(catalogued) >= {str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in sent}
     images = [file for file in (directory / "DICOM").rglob("IM*") if "MIMETypeOfEncapsulatedDocument" not in pydicom.dcmread(file)]
     assert sorted(map(dataset_bytes, images)) == sorted(map(dataset_bytes, sent))
     assert (directory / "IHE_PDI/REPORTS/REP00001.PDF").read_bytes() == pdf.read_bytes()
     assert {"README.TXT", "INDEX.HTM"} <= {file.name for file in directory.iterdir()}
+
+
+def listed(dicomdir: Path) -> list[str]:
+    """The SOP Instance UIDs in a DICOMDIR, as pydicom reads it."""
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # it makes a temporary directory, forgets it, makes another
+        catalogue = FileSet(dicomdir)
+    catalogue._stage["t"].cleanup()  # else left to the garbage collector, at some other test's time
+    return [str(instance.SOPInstanceUID) for instance in catalogue]
 
 
 def kept_by_dcmtk(directory: Path, files: list[Path]) -> list[Path]:
