@@ -16,6 +16,7 @@ from .deeds.reports import Reports
 from .deeds.retention import Retention
 from .deeds.sharing import Limits, Sharing
 from .deeds.staff import Staff
+from .deeds.sweeping import Sweeping
 from .deeds.worklist import Worklist
 from .dicom.cage import Cage
 from .disk.places import Places
@@ -136,6 +137,10 @@ class Appliance:
     @cached_property
     def mirroring(self) -> Mirroring:
         return Mirroring(self.registry, self.objects, self.mirror, self.now)
+
+    @cached_property
+    def sweeping(self) -> Sweeping:
+        return Sweeping(self.registry, self.objects, self.quarantine, self.now)
 
     @cached_property
     def journal(self) -> Journal:

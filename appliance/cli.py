@@ -73,6 +73,7 @@ def main() -> None:
 def serve() -> None:
     """Run the whole appliance until it is told to stop."""
     found = config.read(os.environ)
+    config.require_secrets(found)
     log.set_up("supervisor")
     places = Places(found.data_dir, found.key_dir, found.run_dir)
     places.prepare(users=users_exist())

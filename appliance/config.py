@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from .domain.errors import Code, Problem
+from .domain.residency import REGION, aws, is_in_eu
 
 PREFIX = "BILDBRIEF_"
 
@@ -188,6 +189,12 @@ def read(environment: Mapping[str, str]) -> Config:
     return Config(**values)
 
 
+def require_secrets(config: Config) -> None:
+    """What only the supervisor can see: whether the secrets that single processes get are all there. Problem INVALID."""
+    if (config.mirror_url or "").startswith("s3:") and config.mirror_secret_key is None:
+        raise Problem(Code.INVALID, "The mirror needs BILDBRIEF_MIRROR_ACCESS_KEY and BILDBRIEF_MIRROR_SECRET_KEY.")
+
+
 def _variables(environment: Mapping[str, str], problems: list[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for variable, text in environment.items():
@@ -239,4 +246,11 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         found.append("BILDBRIEF_DICOM_PORT, BILDBRIEF_DESK_PORT and BILDBRIEF_PORTAL_PORT must be three different ports.")
     if (values["mirror_access_key"] is None) != (values["mirror_secret_key"] is None):
         found.append("BILDBRIEF_MIRROR_ACCESS_KEY and BILDBRIEF_MIRROR_SECRET_KEY belong together; give both or neither.")
+    bucket = (values["mirror_url"] or "").startswith("s3:")
+    known = values["mirror_declared_eu"] or is_in_eu(values["mirror_endpoint"] or aws(values["mirror_region"] or REGION))
+    if bucket and not known:
+        found.append(
+            "BILDBRIEF_MIRROR_ENDPOINT is no address that we know to be in the EU. Choose another, or declare it with"
+            " BILDBRIEF_MIRROR_DECLARED_EU=yes if you have made sure of it."
+        )
     return found

@@ -70,7 +70,12 @@ def _clock(config: Config, ready: Event, stop: Event) -> None:
     from .clock import serve
 
     with closing(Appliance(config, "clock")) as app:
-        rounds = {"journal": app.journal.run_once, "retention": app.retention.run_once, "mirroring": app.mirroring.run_once}
+        rounds = {
+            "journal": app.journal.run_once,
+            "retention": app.retention.run_once,
+            "mirroring": app.mirroring.run_once,
+            "sweeping": app.sweeping.run_once,
+        }
         serve(rounds, config.clock_seconds, ready, stop)
 
 

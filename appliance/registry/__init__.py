@@ -153,6 +153,12 @@ class Registry:
     def objects(self, study_id: str) -> list[ObjectRow]:
         return self._rows(ObjectRow, "study_id = ? ORDER BY object_id", [study_id])
 
+    def knows_blob(self, name: str) -> bool:
+        """Whether a row points at the stored file of this name."""
+        among = "SELECT 1 FROM {} WHERE {} = ?"
+        tables = (("objects", "object_id"), ("studies", "manifest_id"), ("quarantine", "object_id"))
+        return bool(self._query(" UNION ALL ".join(among.format(*one) for one in tables), [name] * len(tables)))
+
     def all_objects(self) -> list[ObjectRow]:
         return self._rows(ObjectRow, "1 ORDER BY object_id")
 

@@ -5,7 +5,8 @@ Names are relative paths of `a-z 0-9 - _ /`. A blob appears whole or not at all;
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -98,6 +99,20 @@ class Local:
                 name = file if _OBJECT.fullmatch(file) and str(place) == file[:2] else str(place / file)
                 if name.startswith(prefix) and _NAME.fullmatch(name):  # temporary files are no names
                     yield name
+
+    def sweep(self, knows: Callable[[str], bool], age: int) -> int:
+        """Remove what a crash left: files that were never finished, and blobs that nobody knows. Returns how many.
+
+        Only files that nobody touched for `age` seconds, by the file system's own clock: those under way are about to be known.
+        """
+        removed = 0
+        for folder, _, files in os.walk(self._directory):
+            for path in (Path(folder, file) for file in files):
+                found = path.lstat()
+                if max(found.st_mtime, found.st_ctime) < time.time() - age and not knows(path.name):
+                    path.unlink()
+                    removed += 1
+        return removed
 
     def _folder(self, folder: Path) -> None:
         """A new folder is made durable in its parent before anything in it is relied on."""

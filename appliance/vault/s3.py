@@ -3,9 +3,8 @@
 What a bucket answers proves nothing: the deed that mirrors reads back and compares.
 """
 
-import ipaddress
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -16,44 +15,12 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import S3Store
 
 from ..domain.errors import Code, Problem
+from ..domain.residency import REGION, aws, is_in_eu
 from .blobs import Blobs, Local, Missing, checked
 from .sealed import ReadAt
 
 PART: Final = 8 << 20
 """Up to so many bytes go up in one request, more in parts of this size."""
-
-_AWS: Final = "s3.{}.amazonaws.com"
-_REGION: Final = "eu-central-1"
-
-# Hosts of which the provider says that what is put there stays in a member state. Not in the EU, whatever their names begin with:
-# AWS's London (eu-west-2) and Zurich (eu-central-2), OVH's uk.
-HOSTS: Final = {
-    "AWS": tuple(
-        _AWS.format(region) for region in ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1", "eu-south-1", "eu-south-2")
-    ),
-    "AWS European Sovereign Cloud": ("s3.eusc-de-east-1.amazonaws.eu",),
-    "Hetzner": ("fsn1.your-objectstorage.com", "nbg1.your-objectstorage.com", "hel1.your-objectstorage.com"),
-    "IONOS": (
-        "s3.eu-central-1.ionoscloud.com", "s3-eu-central-1.ionoscloud.com",
-        "s3.eu-central-2.ionoscloud.com", "s3-eu-central-2.ionoscloud.com",
-        "s3.eu-central-3.ionoscloud.com", "s3.eu-central-4.ionoscloud.com",
-        "s3.eu-south-2.ionoscloud.com", "s3-eu-south-2.ionoscloud.com",
-    ),
-    "Open Telekom Cloud": ("obs.eu-de.otc.t-systems.com", "obs.eu-nl.otc.t-systems.com"),
-    "OVHcloud": tuple(f"s3.{place}.io.cloud.ovh.net" for place in ("gra", "rbx", "sbg", "eu-west-par", "eu-south-mil", "de", "waw")),
-    "Scaleway": ("s3.fr-par.scw.cloud", "s3.nl-ams.scw.cloud", "s3.pl-waw.scw.cloud"),
-    "STACKIT": ("object.storage.eu01.onstackit.cloud", "object.storage.eu02.onstackit.cloud"),
-}  # fmt: skip
-
-
-def is_in_eu(endpoint: str) -> bool:
-    """Whether we know that an endpoint keeps data in the EU. The practice's own machine, by a loopback address, counts."""
-    host = urlsplit(endpoint).hostname or ""
-    if any(host == known or host.endswith(f".{known}") for hosts in HOSTS.values() for known in hosts):
-        return True
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return False
 
 
 def open_mirror(
@@ -68,8 +35,8 @@ def open_mirror(
     parts = urlsplit(url)
     if parts.scheme == "file":
         return Local(Path(parts.path))
-    region = region or _REGION
-    endpoint = endpoint or f"https://{_AWS.format(region)}"
+    region = region or REGION
+    endpoint = endpoint or aws(region)
     if not declared_eu and not is_in_eu(endpoint):
         raise Problem(
             Code.INVALID,

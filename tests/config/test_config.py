@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import PREFIX, SETTINGS, Config, read
+from appliance.config import PREFIX, SETTINGS, Config, read, require_secrets
 from appliance.domain.errors import Problem
 
 # A value for each setting that is not its default, as written and as read.
@@ -117,11 +117,20 @@ def test_all_problems_are_told_at_once_each_with_a_hint(tmp_path: Path) -> None:
         ({"SHARE_DAYS": "100", "SHARE_DAYS_MAX": "50"}, "SHARE_DAYS"),
         ({"DESK_PORT": "8080"}, "three different ports"),
         ({"MIRROR_ACCESS_KEY": "a"}, "belong together"),
+        ({"MIRROR_URL": "s3://b", "MIRROR_REGION": "us-east-1"}, "know to be in the EU"),
+        ({"MIRROR_URL": "s3://b", "MIRROR_ENDPOINT": "https://storage.example"}, "MIRROR_DECLARED_EU"),
     ],
 )
 def test_contradictions(given: dict[str, str], part: str) -> None:
     with pytest.raises(Problem, match=part):
         read({f"{PREFIX}{name}": value for name, value in given.items()})
+
+
+def test_a_bucket_needs_keys_which_only_some_processes_get() -> None:
+    bucket = {f"{PREFIX}MIRROR_URL": "s3://b"}
+    with pytest.raises(Problem, match="MIRROR_ACCESS_KEY"):
+        require_secrets(read(bucket))
+    require_secrets(read(bucket | {f"{PREFIX}MIRROR_ACCESS_KEY": "a", f"{PREFIX}MIRROR_SECRET_KEY": "s"}))
 
 
 def test_a_percent_sign_in_a_path_breaks_no_message() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from appliance.domain.errors import Code, Problem
+from appliance.domain.residency import HOSTS, is_in_eu
 from appliance.vault.blobs import Blobs, Local
-from appliance.vault.s3 import HOSTS, S3, is_in_eu, open_mirror
+from appliance.vault.s3 import S3, open_mirror
 
 ALICE = "a1" * 16
 
