@@ -145,9 +145,12 @@ def become(name: str) -> None:
 
 
 def admit(socket: Path, role: str) -> None:
-    """Let the user of `role`, and nobody else, connect to a socket that the calling process has just bound."""
-    group = USERS[role].uid
-    if group in os.getgroups():
+    """Let the user of `role`, and nobody else, connect to a socket that the calling process has just bound.
+
+    A role that is no process, the operator, is the calling process's own user.
+    """
+    group = USERS[role].uid if role in USERS else None
+    if group is not None and group in os.getgroups():
         os.chown(socket, -1, group)
         socket.chmod(0o660)
     else:

@@ -17,7 +17,8 @@ from typing import Any, Final, NamedTuple
 from ..domain.errors import Code, Problem
 
 FRAME_LIMIT: Final = 4 << 20
-ROLES: Final = ("ingester", "desk", "portal", "clock")
+ROLES: Final = ("ingester", "desk", "portal", "clock", "operator")
+"""Each has a socket of its own. The operator is a person at a command line, with the rights of the keyholder's own user."""
 
 
 @dataclass(frozen=True, slots=True)

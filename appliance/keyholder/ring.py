@@ -86,6 +86,11 @@ class Ring:
     def secret(self, name: str) -> bytes:
         return self._secrets[name]
 
+    def fact(self, name: str) -> str | None:
+        """What is remembered of the ring as a whole."""
+        found = row(self.here(), "SELECT value FROM facts WHERE name = ?", [name])
+        return None if found is None else str(found["value"])
+
     def code_tag(self, code: str) -> bytes:
         """Under what an access code is found: HMAC-SHA-256(index key, code)[:16]."""
         return hmac.digest(self._secrets["index"], code.encode(), "sha256")[:16]
@@ -123,6 +128,11 @@ def rows(db: Database, sql: str, values: Sequence[Any] = ()) -> list[dict[str, A
 def row(db: Database, sql: str, values: Sequence[Any] = ()) -> dict[str, Any] | None:
     """The first row of a query."""
     return next(iter(rows(db, sql, values)), None)
+
+
+def remember(db: Database, name: str, value: str) -> None:
+    """Set a fact of the ring inside the caller's transaction."""
+    db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", [name, value])
 
 
 def bury(db: Database, what: str, now: int) -> None:

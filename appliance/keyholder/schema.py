@@ -46,3 +46,9 @@ _TABLES = (
 def tables(db: Database) -> None:
     for statement in _TABLES:
         db.execute(statement)
+
+
+@migrations()
+def facts(db: Database) -> None:
+    """What is to be remembered of the ring as a whole: which master key it is under, when it was backed up, …"""
+    db.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID")

@@ -1,71 +1,31 @@
 """The words an operator types. `bildbrief --help` lists them."""
 
-import json
-import logging
 import os
 import secrets
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any
 
 import click
 
-from . import __version__, config, log
-from .disk.places import Places, become, users_exist
-from .domain.codes import show_code, show_password
-from .domain.errors import Code, Problem
-from .domain.share import DAY, Audience, Release
-from .processes import ENTRIES, run_process
-from .supervisor import Supervisor
-from .supervisor import health as health_of
-
-if TYPE_CHECKING:
-    from .app import Appliance
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-EXIT = {Code.INVALID: 2, Code.UNAVAILABLE: 75, Code.NOT_FOUND: 4, Code.CONFLICT: 5, Code.FORBIDDEN: 77, Code.NO_SPACE: 74}
-"""Exit status by kind of refusal; 1 for any other. 74, 75 and 77 as in sysexits.h."""
-
-
-def told(command: Callable[P, T]) -> Callable[P, T]:
-    """A refusal is printed as its sentence, not as a trace."""
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return command(*args, **kwargs)
-        except Problem as problem:
-            click.echo(f"bildbrief: {problem}", err=True)
-            sys.exit(EXIT.get(problem.code, 1))
-
-    return wrapped
-
-
-def operator() -> "Appliance":
-    """The parts for a command typed by an operator: what the desk may do, as the desk's user."""
-    from .app import Appliance  # here: the supervisor, which runs for months, does not need them in its memory
-
-    found = config.read(os.environ)
-    become("desk")
-    log.set_up("cli", level=logging.WARNING)
-    return Appliance(found, "desk")
-
-
-def out(as_json: bool, content: Any, text: str) -> None:
-    click.echo(json.dumps(content, ensure_ascii=False) if as_json else text)
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+from .. import __version__, config, log
+from ..disk.places import Places, users_exist
+from ..domain.codes import show_code, show_password
+from ..domain.share import DAY, Audience, Release
+from ..processes import ENTRIES, run_process
+from ..supervisor import Supervisor
+from ..supervisor import health as health_of
+from .common import as_json, operator, out, told
+from .keys import keys
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bildbrief")
 def main() -> None:
     """Hands images and reports to patients and referring physicians by letter."""
+
+
+main.add_command(keys)
 
 
 @main.command()
