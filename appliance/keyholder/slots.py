@@ -16,6 +16,8 @@ from ..vault.keys import Context, derive, encode, unwrap, wrap
 PASSES: Final = 3
 LANES: Final = 4
 LABEL: Final = "bildbrief/v1/slot"
+MOST: Final = {"memory_kib": 1 << 21, "passes": 16, "lanes": 16}
+"""What a stored slot may cost at most: whoever writes into the ring must not be able to occupy the keyholder with one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,13 @@ class Slots:
         return Slot(os.urandom(16), self._memory_kib, PASSES, LANES, os.urandom(32), None)
 
     def key(self, slot: Slot, share_id: str, code: str, password: str) -> bytes | None:
-        """The key under which the share key lies, if code and password are right."""
-        kek, verifier = self._derive(slot, share_id, code, password)
-        return kek if hmac.compare_digest(verifier, slot.verifier) else None
+        """The key under which the share key lies, if code and password are right.
+
+        A slot that we cannot have made costs what any other does, and nothing fits it.
+        """
+        sound = _is_sound(slot)
+        kek, verifier = self._derive(slot if sound else self.decoy(), share_id, code, password)
+        return kek if hmac.compare_digest(verifier, slot.verifier) and sound else None
 
     def _derive(self, slot: Slot, share_id: str, code: str, password: str) -> tuple[bytes, bytes]:
         share = bytes.fromhex(share_id)
@@ -64,6 +70,12 @@ class Slots:
         )
         both = derive(secret, LABEL, share, length=64)
         return both[:32], both[32:]
+
+
+def _is_sound(slot: Slot) -> bool:
+    """Whether the format allows it: `docs/format.md`, "Shares"."""
+    within = all(1 <= getattr(slot, name) <= most for name, most in MOST.items())
+    return within and slot.memory_kib >= 8 * slot.lanes and len(slot.salt) == 16 and len(slot.verifier) == 32
 
 
 def open_slot(kek: bytes, slot_key: bytes, share_id: str) -> bytes:
