@@ -80,7 +80,10 @@ def routes(opening: Opening, sessions: Sessions, is_from_here: Callable[[], bool
 
     @way.post("/logout")
     def logout() -> Response:
-        if session := _sender():
+        # Without the form's token: a page from before the last log-in must log out too, and no other site can do more harm by it.
+        if not is_from_here():
+            return page("problem.html", 403, code=403, text=None)
+        if session := current_session():
             sessions.close(session, "logged out")
         g.session = None
         answer = redirect(url_for(".ended", lang=language()), 303)

@@ -6,9 +6,15 @@ import pytest
 from rooms import House
 from stack import Stack
 
+from appliance.dicom.cage import Cage
+
+
+@pytest.fixture(scope="session")
+def cage() -> Iterator[Cage]:
+    with Cage(workers=1) as made:
+        yield made
+
 
 @pytest.fixture
-def house(stack: Stack) -> Iterator[House]:
-    house = House(stack)
-    yield house
-    house.close()
+def house(stack: Stack, cage: Cage) -> House:
+    return House(stack, cage)

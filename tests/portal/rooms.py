@@ -16,7 +16,9 @@ from werkzeug.test import TestResponse
 from appliance.deeds.delivery import Delivery
 from appliance.deeds.opening import Opening
 from appliance.deeds.reports import Reports
+from appliance.deeds.sharing import Secrets
 from appliance.dicom.cage import Cage
+from appliance.language import translations
 from appliance.portal import THREADS, Limits, PortalParts, create_app
 from appliance.portal.guard import BODY_LIMIT
 from appliance.registry import Registry
@@ -37,12 +39,12 @@ ORIGIN = "https://bilder.example"
 class House:
     """A stack, and the portal that shows it. `parts` may be changed before `app` is asked for."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, cage: Cage) -> None:
         self.stack = stack
         stack.settings.set_practice(PRACTICE)
         self.limits = Limits()
         self.public_url = ORIGIN
-        self._cage = Cage(workers=1)
+        self._cage = cage
 
     @cached_property
     def opening(self) -> Opening:
@@ -70,8 +72,9 @@ class House:
     def reader(self, address: str = "198.51.100.7") -> "Reader":
         return Reader(self.app, address)
 
-    def close(self) -> None:
-        self._cage.close()
+    def enter(self, secrets: Secrets, address: str = "198.51.100.7") -> "Reader":
+        """A new browser, in which that letter is open."""
+        return self.reader(address).enter(secrets.code, secrets.password)
 
 
 class Reader:
@@ -104,6 +107,9 @@ class Reader:
         _, _, rest = self.get("/help").text.partition('data-token="')
         return rest.partition('"')[0]
 
+    def end(self) -> TestResponse:
+        return self.post("/logout")
+
     def check_in(self, page: str, *, active: bool = False) -> TestResponse:
         return self.post("/here", {"token": self._token, "page": page, "active": "1" if active else "0"})
 
@@ -117,6 +123,13 @@ class Reader:
     def cookie(self, name: str) -> str | None:
         found = self.client.get_cookie(name, domain="bilder.example")
         return found.value if found else None
+
+
+def de(text: str, **values: str) -> str:
+    """What German readers read instead."""
+    translated = translations("de").gettext(text)
+    assert translated != text, f"not translated: {text}"
+    return translated % values
 
 
 def pdf(title: str, pages: int) -> bytes:
