@@ -86,11 +86,11 @@ class Reader:
 
     def get(self, path: str, **headers: str) -> TestResponse:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.get(path, base_url=ORIGIN, headers={"Accept-Language": "de", **given})
+        return self.client.get(path, base_url=ORIGIN, headers={"Accept-Language": "de", **given}, buffered=True)
 
     def post(self, path: str, form: dict[str, str] | None = None, *, site: str | None = "same-origin", **headers: str) -> TestResponse:
         given = {name.replace("_", "-"): value for name, value in headers.items()} | ({} if site is None else {"Sec-Fetch-Site": site})
-        return self.client.post(path, base_url=ORIGIN, data=form or {}, headers={"Accept-Language": "de", **given})
+        return self.client.post(path, base_url=ORIGIN, data=form or {}, headers={"Accept-Language": "de", **given}, buffered=True)
 
     def try_password(self, code: str, password: str) -> TestResponse:
         return self.post(f"/s/{code}", {"password": password})
