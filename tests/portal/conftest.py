@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from rooms import House
+from rooms import House, Rooms
 from stack import Stack
 
 from appliance.dicom.cage import Cage
@@ -18,3 +18,10 @@ def cage() -> Iterator[Cage]:
 @pytest.fixture
 def house(stack: Stack, cage: Cage) -> House:
     return House(stack, cage)
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory: pytest.TempPathFactory, cage: Cage) -> Iterator[Rooms]:
+    stack = Stack(tmp_path_factory.mktemp("rooms"))
+    yield Rooms(stack, cage)
+    stack.close()

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 
 from flask import Flask
@@ -92,6 +93,9 @@ class Reader:
         given = {name.replace("_", "-"): value for name, value in headers.items()} | ({} if site is None else {"Sec-Fetch-Site": site})
         return self.client.post(path, base_url=ORIGIN, data=form or {}, headers={"Accept-Language": "de", **given}, buffered=True)
 
+    def head(self, path: str) -> TestResponse:
+        return self.client.head(path, base_url=ORIGIN, headers={"Accept-Language": "de"}, buffered=True)
+
     def try_password(self, code: str, password: str) -> TestResponse:
         return self.post(f"/s/{code}", {"password": password})
 
@@ -123,6 +127,39 @@ class Reader:
     def cookie(self, name: str) -> str | None:
         found = self.client.get_cookie(name, domain="bilder.example")
         return found.value if found else None
+
+
+@dataclass
+class Visit:
+    """A reader, and the addresses of Alice's things."""
+
+    reader: Reader
+    places: dict[str, str]
+    token: str = ""
+    share_id: str = ""
+
+
+class Rooms:
+    """A house for tests that change nothing in it: Alice's study with a report, and Charlie's study."""
+
+    def __init__(self, stack: Stack, cage: Cage) -> None:
+        self.stack = stack
+        self.house = House(stack, cage)
+        about = {"StudyDescription": "MR Schulter", "PatientID": "PID-0815", "InstitutionName": "Uniklinik"}
+        self.alices = stack.put_study("Brown^Alice", series=(("MR", "Weichteil axial", 2),), **about)
+        self.charlies = stack.put_study("Fremd^Charlie", PatientBirthDate="19700101")
+        (series,) = stack.registry.series(self.alices)
+        report = self.house.add_report(self.alices, "Befund Schulter", pages=1)
+        self.places = {"study": self.alices, "series": series.series_id, "report": report, "ticket": f"/d/{'0' * 64}/images.zip"}
+
+    def visit(self, study: str, **given: int) -> Visit:
+        record, letter = self.stack.share(study, **given)
+        reader = self.house.enter(letter)
+        return Visit(reader, self.places, reader.token, record.share_id)
+
+    def alice(self, **given: int) -> Visit:
+        visit = self.visit(self.alices, **given)
+        return Visit(visit.reader, self.places | {"ticket": visit.reader.get("/download").location}, visit.token, visit.share_id)
 
 
 def de(text: str, **values: str) -> str:

@@ -1,15 +1,13 @@
 """Who may not come in, at each door of the portal: every route is tried by strangers, by Charlie, and by Alice when her time is over."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pytest
-from rooms import House, Reader, de
-from stack import NOON, Stack
+from rooms import Rooms, Visit, de
+from stack import NOON
 
 from appliance.desk import DeskParts
 from appliance.desk import create_app as create_desk
-from appliance.dicom.cage import Cage
 from appliance.domain.share import DAY
 
 ALICES = ("Brown", "Alice", "19480229", "29.02.1948", "29 Feb 1948", "Schulter", "Weichteil", "PID-0815", "Uniklinik")
@@ -47,39 +45,6 @@ PUBLIC = {
     "POST /gone": "/gone",
 }
 """Routes that know nobody."""
-
-
-@dataclass
-class Visit:
-    """A reader, and the addresses of Alice's things."""
-
-    reader: Reader
-    places: dict[str, str]
-    token: str = ""
-    share_id: str = ""
-
-
-class Rooms:
-    """One house for the whole table: Alice's study with a report, and Charlie's study."""
-
-    def __init__(self, stack: Stack, cage: Cage) -> None:
-        self.stack = stack
-        self.house = House(stack, cage)
-        about = {"StudyDescription": "MR Schulter", "PatientID": "PID-0815", "InstitutionName": "Uniklinik"}
-        self.alices = stack.put_study("Brown^Alice", series=(("MR", "Weichteil axial", 2),), **about)
-        self.charlies = stack.put_study("Fremd^Charlie", PatientBirthDate="19700101")
-        (series,) = stack.registry.series(self.alices)
-        report = self.house.add_report(self.alices, "Befund Schulter", pages=1)
-        self.places = {"study": self.alices, "series": series.series_id, "report": report, "ticket": f"/d/{'0' * 64}/images.zip"}
-
-    def visit(self, study: str, **given: int) -> Visit:
-        record, letter = self.stack.share(study, **given)
-        reader = self.house.enter(letter)
-        return Visit(reader, self.places, reader.token, record.share_id)
-
-    def alice(self, **given: int) -> Visit:
-        visit = self.visit(self.alices, **given)
-        return Visit(visit.reader, self.places | {"ticket": visit.reader.get("/download").location}, visit.token, visit.share_id)
 
 
 # -- the refusals --------------------------------------------------------------------------------------------------------
@@ -184,13 +149,6 @@ REFUSALS: dict[Callable[[Rooms], Visit], dict[str, int]] = {
     no_keyholder: dict.fromkeys(LETTER, 200) | {ALL: 302, "GET /download/<study_id>": 302} | dict.fromkeys(NOTED, 503),
 }
 """Who comes, and with what they are answered where it is not 403."""
-
-
-@pytest.fixture(scope="module")
-def rooms(tmp_path_factory: pytest.TempPathFactory, cage: Cage) -> Iterator[Rooms]:
-    stack = Stack(tmp_path_factory.mktemp("doors"))
-    yield Rooms(stack, cage)
-    stack.close()
 
 
 @pytest.fixture(autouse=True)
