@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-from flask import Flask
+from flask import Flask, Response, request
 from flask.testing import FlaskClient
 from reportlab.pdfgen.canvas import Canvas
 from stack import Stack
@@ -20,7 +20,7 @@ from appliance.deeds.reports import Reports
 from appliance.deeds.sharing import Secrets
 from appliance.dicom.cage import Cage
 from appliance.language import translations
-from appliance.portal import THREADS, Limits, PortalParts, create_app
+from appliance.portal import THREADS, PortalParts, create_app
 from appliance.portal.guard import BODY_LIMIT
 from appliance.registry import Registry
 from appliance.registry.settings import Practice
@@ -38,12 +38,12 @@ ORIGIN = "https://bilder.example"
 
 
 class House:
-    """A stack, and the portal that shows it. `parts` may be changed before `app` is asked for."""
+    """A stack, and the portal that shows it. `answered`: the paths of all requests so far."""
 
     def __init__(self, stack: Stack, cage: Cage) -> None:
         self.stack = stack
         stack.settings.set_practice(PRACTICE)
-        self.limits = Limits()
+        self.answered: list[str] = []
         self.public_url = ORIGIN
         self._cage = cage
 
@@ -56,11 +56,15 @@ class House:
     def app(self) -> Flask:
         registry = Registry(self.stack.places.registry / "registry.sqlite3", read_only=True)
         delivery = Delivery(registry, self.stack.objects)
-        return create_app(
-            PortalParts(
-                self.opening, delivery, self.stack.settings, self.stack.now, self.public_url, "de", "Europe/Berlin", limits=self.limits
-            )
-        )
+        stack = self.stack
+        app = create_app(PortalParts(self.opening, delivery, stack.settings, stack.now, self.public_url, "de", "Europe/Berlin"))
+
+        @app.after_request
+        def heard(answer: Response) -> Response:
+            self.answered.append(request.path)
+            return answer
+
+        return app
 
     @cached_property
     def reports(self) -> Reports:
