@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from stack import Stack
 
 
@@ -31,6 +32,15 @@ def stack(tmp_path: Path) -> Iterator["Stack"]:
 def _ours() -> set[threading.Thread]:
     """The threads that run, but for the helpers of a browser's driver, which live as long as it."""
     return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio")}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["Browser"]:
+    """One browser for all tests of a file; each opens windows of its own."""
+    from browsers import launched
+
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Final
 
 from flask import Flask, g, request
 from werkzeug import Response
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ..deeds.delivery import Delivery
 from ..deeds.opening import Opening, Visit
@@ -80,7 +80,7 @@ def create_app(parts: PortalParts) -> Flask:
     app.register_blueprint(about.routes())
     app.register_blueprint(entrance.routes(opening, sessions, lambda: guard.is_from_here(request, parts.public_url)))
     app.register_blueprint(reading.routes(opening, parts.delivery, sessions))
-    app.register_blueprint(downloads.routes(opening, parts.delivery, sessions, practice))
+    app.register_blueprint(downloads.routes(opening, parts.delivery, sessions, practice, parts.now))
     _explain_refusals(app)
     return app
 
@@ -109,7 +109,10 @@ def _explain_refusals(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
-        return _refusal(error.code or 500)
+        answer = _refusal(error.code or 500)
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            answer.allow.update(error.valid_methods)  # RFC 9110, 15.5.6
+        return answer
 
     @app.errorhandler(Exception)
     def _fault(_: Exception) -> Response:

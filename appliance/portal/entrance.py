@@ -11,6 +11,7 @@ from ..domain.codes import INPUT_LIMIT, read_code
 from ..domain.share import Grant, ShareState
 from . import guard
 from .pages import current_session, language, page, speak
+from .reading import who_reads
 from .sessions import Session, Sessions
 
 CLOSED_PAGES: Final = {
@@ -24,6 +25,7 @@ CLOSED_PAGES: Final = {
 def routes(opening: Opening, sessions: Sessions, is_from_here: Callable[[], bool]) -> Blueprint:
     """The pages before the password, and the small calls that a session's pages make."""
     way = Blueprint("entrance", __name__)
+    who = who_reads(opening, sessions)
 
     @way.get("/")
     def start() -> Response:
@@ -80,7 +82,10 @@ def routes(opening: Opening, sessions: Sessions, is_from_here: Callable[[], bool
 
     @way.post("/logout")
     def logout() -> Response:
-        if session := _sender():
+        # Without the form's token: a page from before the last log-in must log out too, and no other site can do more harm by it.
+        if not is_from_here():
+            return page("problem.html", 403, code=403, text=None)
+        if session := current_session():
             sessions.close(session, "logged out")
         g.session = None
         answer = redirect(url_for(".ended", lang=language()), 303)
@@ -95,10 +100,11 @@ def routes(opening: Opening, sessions: Sessions, is_from_here: Callable[[], bool
 
     @way.post("/here")
     def here() -> Response:
-        """A page's heartbeat. Answers the seconds that are left unless its reader does something."""
+        """A page's heartbeat: 403 when session or letter have ended. Answers the seconds that are left unless its reader does something."""
         session = _sender()
         if session is None:
             return Response(status=403)
+        who()
         active = request.form.get("active") == "1"
         return Response(str(sessions.page_here(session, _page_id(), active=active)), mimetype="text/plain")
 

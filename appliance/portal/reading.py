@@ -102,7 +102,7 @@ def routes(opening: Opening, delivery: Delivery, sessions: Sessions) -> Blueprin
             transfer.Content(document.size, document.object_id, document.read, "application/pdf"),
             disposition="inline" if how == "inline" else f'attachment; filename="{file_name("report", "pdf")}"',
         )
-        return sent(answer, without_script=how == "inline")
+        return sent(answer, without_script=True) if how == "inline" else answer
 
     return letter
 

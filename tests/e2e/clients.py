@@ -1,19 +1,13 @@
 """The clients of the end-to-end tests: programs that other people wrote, because they know nothing of ours."""
 
-import os
-import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import pydicom
-import pytest
-from playwright.sync_api import Browser, sync_playwright
+from programs import which
 from pydicom import uid
-
-TOP = Path(__file__).parents[2]
 
 # What DCMTK's storescu proposes, by the transfer syntax of the files: by default only the uncompressed ones.
 PROPOSE = {
@@ -34,31 +28,6 @@ PROPOSE = {
     uid.MPEG4HP41: "-xn",
     uid.MPEG4HP41BD: "-xl",
 }
-
-
-PATH = os.defpath + os.pathsep + os.environ.get("PATH", "")
-"""The system's programs first: pynetdicom brings a `storescu` of its own, and the tests want somebody else's."""
-
-
-def need(*programs: str) -> None:
-    """Have these programs, installed now if need be. Without them: a failure for root, who could have them, else a skip with the reason."""
-
-    def missing() -> str:
-        return ", ".join(program for program in programs if shutil.which(program, path=PATH) is None)
-
-    if missing():
-        subprocess.run([TOP / "scripts/setup"], check=False)
-    if missing():
-        message = f"Programs are missing that scripts/setup could not install: {missing()}."
-        if os.geteuid() == 0:
-            pytest.fail(message)
-        pytest.skip(message)
-
-
-def which(program: str) -> str:
-    """Where a program is, installed now if need be."""
-    need(program)
-    return shutil.which(program, path=PATH) or program
 
 
 def run(*command: str | Path, seconds: int = 120, cwd: Path | None = None) -> str:
@@ -84,23 +53,3 @@ def storescu(port: int, files: Iterable[Path], *, called: str = "BILDBRIEF", cal
     for syntax, group in by_syntax.items():
         # --required: only the contexts these files need; all of them would not fit into one association.
         run("storescu", "--required", PROPOSE[uid.UID(syntax)], "-aec", called, "-aet", calling, "127.0.0.1", str(port), *group)
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, driven by Playwright, that speaks to nobody but the pages under test."""
-    need("chromium")
-    arguments = [
-        "--no-sandbox",  # it starts as root in continuous integration
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium", path=PATH), args=arguments)
-        try:
-            yield browser
-        finally:
-            browser.close()

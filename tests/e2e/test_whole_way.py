@@ -17,10 +17,11 @@ import pydicom
 import pytest
 import zxingcpp
 from canary import hits, spellings
-from clients import PROPOSE, chromium, run, storescu, which
+from clients import PROPOSE, run, storescu
 from modality import dataset_bytes
 from PIL import Image
 from playwright.sync_api import Browser, Page, Response, expect
+from programs import which
 from pydicom.data.data_manager import DATA_ROOT
 from pydicom.fileset import FileSet
 from reader import Reader
@@ -47,12 +48,6 @@ NUMBER = "KANARI-4711"
 def s3() -> Iterator[S3Server]:
     with s3_server() as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 def demo_studies(directory: Path) -> tuple[list[Path], Path]:
@@ -141,7 +136,7 @@ def picture_of(pdf: bytes, directory: Path, name: str) -> Image.Image:
         return drawn.convert("RGB")
 
 
-def test_the_whole_way(tmp_path: Path, s3: S3Server, browser: Browser, pictures: Path) -> None:
+def test_the_whole_way(tmp_path: Path, s3: S3Server, chromium: Browser, pictures: Path) -> None:
     sent, pdf = demo_studies(tmp_path)
     bundled = bundled_files()
     with warnings.catch_warnings(action="ignore"):
@@ -169,7 +164,7 @@ def test_the_whole_way(tmp_path: Path, s3: S3Server, browser: Browser, pictures:
         # Shared: the practice makes a letter at the desk.
         found = re.search(r"http://\S+/setup/\S+", box.log.read_text())
         assert found, "no set-up link was printed"
-        context = browser.new_context(viewport={"width": 1280, "height": 860}, locale="de-DE")
+        context = chromium.new_context(viewport={"width": 1280, "height": 860}, locale="de-DE")
         complaints = listen(context.new_page())
         desk = Desk(box, context.pages[0])
         desk.set_up(found[0])
@@ -199,7 +194,7 @@ def test_the_whole_way(tmp_path: Path, s3: S3Server, browser: Browser, pictures:
         assert code not in told
 
         # Opened and viewed: the patient, on a phone.
-        phone = browser.new_context(viewport={"width": 390, "height": 844}, locale="de-DE", accept_downloads=True)
+        phone = chromium.new_context(viewport={"width": 390, "height": 844}, locale="de-DE", accept_downloads=True)
         page = phone.new_page()
         complaints += listen(page)
         page.goto(link)

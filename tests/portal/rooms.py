@@ -5,9 +5,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 
-from flask import Flask
+from flask import Flask, Response, request
 from flask.testing import FlaskClient
 from reportlab.pdfgen.canvas import Canvas
 from stack import Stack
@@ -16,8 +17,10 @@ from werkzeug.test import TestResponse
 from appliance.deeds.delivery import Delivery
 from appliance.deeds.opening import Opening
 from appliance.deeds.reports import Reports
+from appliance.deeds.sharing import Secrets
 from appliance.dicom.cage import Cage
-from appliance.portal import THREADS, Limits, PortalParts, create_app
+from appliance.language import translations
+from appliance.portal import THREADS, PortalParts, create_app
 from appliance.portal.guard import BODY_LIMIT
 from appliance.registry import Registry
 from appliance.registry.settings import Practice
@@ -35,14 +38,14 @@ ORIGIN = "https://bilder.example"
 
 
 class House:
-    """A stack, and the portal that shows it. `parts` may be changed before `app` is asked for."""
+    """A stack, and the portal that shows it. `answered`: the paths of all requests so far."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, cage: Cage) -> None:
         self.stack = stack
         stack.settings.set_practice(PRACTICE)
-        self.limits = Limits()
+        self.answered: list[str] = []
         self.public_url = ORIGIN
-        self._cage = Cage(workers=1)
+        self._cage = cage
 
     @cached_property
     def opening(self) -> Opening:
@@ -53,11 +56,15 @@ class House:
     def app(self) -> Flask:
         registry = Registry(self.stack.places.registry / "registry.sqlite3", read_only=True)
         delivery = Delivery(registry, self.stack.objects)
-        return create_app(
-            PortalParts(
-                self.opening, delivery, self.stack.settings, self.stack.now, self.public_url, "de", "Europe/Berlin", limits=self.limits
-            )
-        )
+        stack = self.stack
+        app = create_app(PortalParts(self.opening, delivery, stack.settings, stack.now, self.public_url, "de", "Europe/Berlin"))
+
+        @app.after_request
+        def heard(answer: Response) -> Response:
+            self.answered.append(request.path)
+            return answer
+
+        return app
 
     @cached_property
     def reports(self) -> Reports:
@@ -70,8 +77,9 @@ class House:
     def reader(self, address: str = "198.51.100.7") -> "Reader":
         return Reader(self.app, address)
 
-    def close(self) -> None:
-        self._cage.close()
+    def enter(self, secrets: Secrets, address: str = "198.51.100.7") -> "Reader":
+        """A new browser, in which that letter is open."""
+        return self.reader(address).enter(secrets.code, secrets.password)
 
 
 class Reader:
@@ -83,11 +91,14 @@ class Reader:
 
     def get(self, path: str, **headers: str) -> TestResponse:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.get(path, base_url=ORIGIN, headers={"Accept-Language": "de", **given})
+        return self.client.get(path, base_url=ORIGIN, headers={"Accept-Language": "de", **given}, buffered=True)
 
     def post(self, path: str, form: dict[str, str] | None = None, *, site: str | None = "same-origin", **headers: str) -> TestResponse:
         given = {name.replace("_", "-"): value for name, value in headers.items()} | ({} if site is None else {"Sec-Fetch-Site": site})
-        return self.client.post(path, base_url=ORIGIN, data=form or {}, headers={"Accept-Language": "de", **given})
+        return self.client.post(path, base_url=ORIGIN, data=form or {}, headers={"Accept-Language": "de", **given}, buffered=True)
+
+    def head(self, path: str) -> TestResponse:
+        return self.client.head(path, base_url=ORIGIN, headers={"Accept-Language": "de"}, buffered=True)
 
     def try_password(self, code: str, password: str) -> TestResponse:
         return self.post(f"/s/{code}", {"password": password})
@@ -104,6 +115,9 @@ class Reader:
         _, _, rest = self.get("/help").text.partition('data-token="')
         return rest.partition('"')[0]
 
+    def end(self) -> TestResponse:
+        return self.post("/logout")
+
     def check_in(self, page: str, *, active: bool = False) -> TestResponse:
         return self.post("/here", {"token": self._token, "page": page, "active": "1" if active else "0"})
 
@@ -117,6 +131,46 @@ class Reader:
     def cookie(self, name: str) -> str | None:
         found = self.client.get_cookie(name, domain="bilder.example")
         return found.value if found else None
+
+
+@dataclass
+class Visit:
+    """A reader, and the addresses of Alice's things."""
+
+    reader: Reader
+    places: dict[str, str]
+    token: str = ""
+    share_id: str = ""
+
+
+class Rooms:
+    """A house for tests that change nothing in it: Alice's study with a report, and Charlie's study."""
+
+    def __init__(self, stack: Stack, cage: Cage) -> None:
+        self.stack = stack
+        self.house = House(stack, cage)
+        about = {"StudyDescription": "MR Schulter", "PatientID": "PID-0815", "InstitutionName": "Uniklinik"}
+        self.alices = stack.put_study("Brown^Alice", series=(("MR", "Weichteil axial", 2),), **about)
+        self.charlies = stack.put_study("Fremd^Charlie", PatientBirthDate="19700101")
+        (series,) = stack.registry.series(self.alices)
+        report = self.house.add_report(self.alices, "Befund Schulter", pages=1)
+        self.places = {"study": self.alices, "series": series.series_id, "report": report, "ticket": f"/d/{'0' * 64}/images.zip"}
+
+    def visit(self, study: str, **given: int) -> Visit:
+        record, letter = self.stack.share(study, **given)
+        reader = self.house.enter(letter)
+        return Visit(reader, self.places, reader.token, record.share_id)
+
+    def alice(self, **given: int) -> Visit:
+        visit = self.visit(self.alices, **given)
+        return Visit(visit.reader, self.places | {"ticket": visit.reader.get("/download").location}, visit.token, visit.share_id)
+
+
+def de(text: str, **values: str) -> str:
+    """What German readers read instead."""
+    translated = translations("de").gettext(text)
+    assert translated != text, f"not translated: {text}"
+    return translated % values
 
 
 def pdf(title: str, pages: int) -> bytes:
