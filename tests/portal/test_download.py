@@ -238,12 +238,12 @@ def test_an_end_that_cannot_be_noted_is_an_end_all_the_same(stack: Stack, alice:
 
 
 def damage(stack: Stack, kind: Kind, at: int) -> None:
-    """Flip a bit of the last stored object of a kind."""
-    row = [row for study in stack.registry.studies() for row in stack.registry.objects(study.study_id) if row.kind == kind][-1]
-    path = stack.objects.path(row.object_id)
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(content)
+    """Flip a bit of each stored object of a kind."""
+    for row in (row for study in stack.registry.studies() for row in stack.registry.objects(study.study_id) if row.kind == kind):
+        path = stack.objects.path(row.object_id)
+        content = bytearray(path.read_bytes())
+        content[at] ^= 1
+        path.write_bytes(content)
 
 
 def fetch(address: str, path: str, cookie: str = "") -> http.client.HTTPResponse:

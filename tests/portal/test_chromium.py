@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browsers import Watched
+from everypage import enter, every_page
 from playwright.sync_api import Browser, Locator, Page, expect
 from rooms import House, de, serving
 from stack import Stack
 
 from appliance.deeds.opening import Later
 from appliance.deeds.sharing import Secrets
-from appliance.domain.share import DAY
 
 PHONE, SMALL, TABLET, DESKTOP = (390, 844), (320, 568), (820, 1180), (1280, 860)
 EVERYTHING = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}  # WCAG 2.2, 2.5.8: off unless asked for
@@ -54,13 +54,6 @@ def watched(chromium: Browser, portal: str) -> Iterator[Watched]:
 
 def size(of: tuple[int, int]) -> dict[str, int]:
     return {"width": of[0], "height": of[1]}
-
-
-def enter(page: Page, letter: Secrets) -> None:
-    page.goto(f"/s/{letter.code}")
-    page.fill("#password", letter.password)
-    page.click("#password-form .main")
-    page.wait_for_url("**/worklist")
 
 
 def tab_to(page: Page, target: Locator) -> None:
@@ -251,93 +244,29 @@ def test_nothing_stays_in_the_browser(watched: Watched, letter: Secrets) -> None
 # -- for everybody -------------------------------------------------------------------------------------------------------
 
 
-def every_page(stack: Stack, house: House, page: Page, letter: Secrets) -> Iterator[str]:
-    """Lead a browser to every page there is, and name it."""
-
-    def shared(**given: Any) -> tuple[str, Secrets]:
-        record, secrets = stack.share(stack.put_study(complete=False, StudyDescription="MR Knie links"), **given)
-        return record.share_id, secrets
-
-    def tried(code: str, password: str) -> None:
-        page.goto(f"/s/{code}")
-        page.fill("#password", password)
-        with page.expect_navigation():
-            page.keyboard.press("Enter")
-
-    def opened(path: str) -> Callable[[], object]:
-        return lambda: page.goto(path)
-
-    for name in ("", "help", "privacy", "imprint", "ended", "nowhere", "s/123"):
-        page.goto(f"/{name}")
-        for summary in page.locator("summary").all():
-            summary.click()
-        yield name.replace("/", "-") or "start"
-    _, early = shared(not_before=stack.now() + DAY)
-    revoked, gone = shared()
-    stack.sharing.revoke("desk", revoked)
-    _, brief = shared(days=1)
-    for name, found in (("not-yet", early), ("revoked", gone)):
-        tried(found.code, found.password)
-        yield name
-    for _ in range(6):
-        tried(brief.code, "FALSCH")
-    yield "wait"
-    stack.now.pass_by(DAY)
-    tried(brief.code, "FALSCH")
-    yield "wrong"
-    tried(brief.code, brief.password)
-    yield "expired"
-    study = stack.put_study(complete=False, StudyDescription="MR Knie links")
-    enter(page, stack.share(study, may_download=False)[1])
-    yield "worklist-waiting"
-    page.goto(f"/study/{study}")
-    yield "not-ready"
-    page.goto(f"/s/{letter.code}")
-    yield "password"
-    enter(page, letter)
-    page.wait_for_load_state("networkidle")
-    yield "worklist"
-    for selector, name in (("a.look", "study"), (".reports a", "report")):
-        page.click(selector)
-        page.wait_for_load_state("networkidle")
-        yield name
-    house.opening.grant = None  # type: ignore[assignment,method-assign]
-    page.goto("/worklist")
-    yield "fault"
+SCHEMES: dict[str, tuple[dict[str, Any], tuple[int, int], dict[str, Any]]] = {
+    "light": ({"color_scheme": "light", "contrast": "no-preference"}, PHONE, EVERYTHING),
+    "dark": ({"color_scheme": "dark", "contrast": "no-preference"}, DESKTOP, COLOURS),
+    "contrast": ({"color_scheme": "light", "contrast": "more"}, TABLET, COLOURS),
+    "dark contrast": ({"color_scheme": "dark", "contrast": "more"}, SMALL, COLOURS),
+}
+"""What readers set in their system, on which screen, and what axe looks for there."""
 
 
-@pytest.mark.parametrize(
-    ("scheme", "at", "rules"),
-    [
-        ({"color_scheme": "light"}, PHONE, EVERYTHING),
-        ({"color_scheme": "dark"}, DESKTOP, COLOURS),
-        ({"contrast": "more"}, TABLET, COLOURS),
-        ({"contrast": "more", "color_scheme": "dark"}, PHONE, COLOURS),
-    ],
-    ids=["light", "dark", "contrast", "dark contrast"],
-)
-def test_every_page_is_for_everybody(
-    stack: Stack,
-    house: House,
-    chromium: Browser,
-    portal: str,
-    letter: Secrets,
-    tmp_path: Path,
-    scheme: dict[str, str],
-    at: tuple[int, int],
-    rules: dict[str, Any],
-) -> None:
-    """axe finds nothing, nothing scrolls sideways; a picture of each page is left in the test's directory."""
-    watched = Watched(chromium, portal, viewport=size(at), **scheme)
+def test_every_page_is_for_everybody(stack: Stack, house: House, chromium: Browser, portal: str, letter: Secrets, tmp_path: Path) -> None:
+    """axe finds nothing, nothing is wider than its place; a picture of each page is left in the test's directory."""
+    watched = Watched(chromium, portal, viewport=size(PHONE))
+    page = watched.page
     found: dict[str, object] = {}
-    for name in every_page(stack, house, watched.page, letter):
-        for each in (SMALL, PHONE, TABLET, DESKTOP, at):
-            watched.page.set_viewport_size(size(each))
-            if beyond := watched.page.evaluate(BEYOND):
-                found[f"{name} at {each}"] = beyond
-        watched.page.screenshot(path=tmp_path / f"{name}.png", full_page=True)
-        results = Axe().run(watched.page, options=rules)
-        if results.violations_count:
-            found[name] = results.generate_report()
+    for name in every_page(stack, house, page, letter):
+        for scheme, (wishes, screen, rules) in SCHEMES.items():
+            page.emulate_media(**wishes)
+            page.set_viewport_size(size(screen))
+            if beyond := page.evaluate(BEYOND):
+                found[f"{name}, {screen}"] = beyond
+            page.screenshot(path=tmp_path / f"{name}, {scheme}.png", full_page=True)
+            results = Axe().run(page, options=rules)
+            if results.violations_count:
+                found[f"{name}, {scheme}"] = results.generate_report()
     watched.close(*NOTES)
     assert found == {}
