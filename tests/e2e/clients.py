@@ -1,7 +1,5 @@
 """The clients of the end-to-end tests: programs that other people wrote, because they know nothing of ours."""
 
-import os
-import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -9,11 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pydicom
-import pytest
 from playwright.sync_api import Browser, sync_playwright
+from programs import which
 from pydicom import uid
-
-TOP = Path(__file__).parents[2]
 
 # What DCMTK's storescu proposes, by the transfer syntax of the files: by default only the uncompressed ones.
 PROPOSE = {
@@ -34,31 +30,6 @@ PROPOSE = {
     uid.MPEG4HP41: "-xn",
     uid.MPEG4HP41BD: "-xl",
 }
-
-
-PATH = os.defpath + os.pathsep + os.environ.get("PATH", "")
-"""The system's programs first: pynetdicom brings a `storescu` of its own, and the tests want somebody else's."""
-
-
-def need(*programs: str) -> None:
-    """Have these programs, installed now if need be. Without them: a failure for root, who could have them, else a skip with the reason."""
-
-    def missing() -> str:
-        return ", ".join(program for program in programs if shutil.which(program, path=PATH) is None)
-
-    if missing():
-        subprocess.run([TOP / "scripts/setup"], check=False)
-    if missing():
-        message = f"Programs are missing that scripts/setup could not install: {missing()}."
-        if os.geteuid() == 0:
-            pytest.fail(message)
-        pytest.skip(message)
-
-
-def which(program: str) -> str:
-    """Where a program is, installed now if need be."""
-    need(program)
-    return shutil.which(program, path=PATH) or program
 
 
 def run(*command: str | Path, seconds: int = 120, cwd: Path | None = None) -> str:
@@ -89,7 +60,7 @@ def storescu(port: int, files: Iterable[Path], *, called: str = "BILDBRIEF", cal
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, driven by Playwright, that speaks to nobody but the pages under test."""
-    need("chromium")
+    binary = which("chromium")
     arguments = [
         "--no-sandbox",  # it starts as root in continuous integration
         "--disable-quic",
@@ -99,7 +70,7 @@ def chromium() -> Iterator[Browser]:
         "--disable-sync",
     ]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium", path=PATH), args=arguments)
+        browser = playwright.chromium.launch(executable_path=binary, args=arguments)
         try:
             yield browser
         finally:

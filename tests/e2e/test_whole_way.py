@@ -17,10 +17,11 @@ import pydicom
 import pytest
 import zxingcpp
 from canary import hits, spellings
-from clients import PROPOSE, chromium, run, storescu, which
+from clients import PROPOSE, chromium, run, storescu
 from modality import dataset_bytes
 from PIL import Image
 from playwright.sync_api import Browser, Page, Response, expect
+from programs import which
 from pydicom.data.data_manager import DATA_ROOT
 from pydicom.fileset import FileSet
 from reader import Reader
