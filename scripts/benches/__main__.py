@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from . import sealed
+from . import opening, sealed
 
-BENCHES: Final[dict[str, Callable[[], str]]] = {"sealed": sealed.table}
+BENCHES: Final[dict[str, Callable[[], str]]] = {"opening": opening.table, "sealed": sealed.table}
 
 
 def main() -> None:
