@@ -103,10 +103,10 @@ class Writer:
     """
 
     def __init__(self, sink: Sink, *, object_id: bytes, key: bytes, kind: Kind, random: Callable[[int], bytes] = os.urandom) -> None:
-        if len(object_id) != 16 or len(key) != 32:
-            raise ValueError("an object id has 16 bytes, a key 32")
-        head = MAGIC + bytes([VERSION, SUITE]) + bytes(6) + object_id
         salt = random(24)
+        if len(object_id) != 16 or len(key) != 32 or len(salt) != 24:
+            raise ValueError("an object id has 16 bytes, a key 32, a salt 24")
+        head = MAGIC + bytes([VERSION, SUITE]) + bytes(6) + object_id
         self._cipher, self._base, commitment = _derive(key, salt, head, kind)
         self._sink = sink
         self._plain = memoryview(bytearray(CHUNK))
