@@ -69,7 +69,8 @@ def test_a_mirror_that_gives_back_other_bytes_is_not_believed(clock: Clockwork, 
     honest = clock.mirror.put
 
     def flip(name: str, pieces: Iterable[bytes]) -> None:
-        honest(name, [b"".join(pieces)[:-1] + b"?"])
+        content = b"".join(pieces)
+        honest(name, [content[:-1] + bytes([content[-1] ^ 1])])
 
     with monkeypatch.context() as patch:
         patch.setattr(clock.mirror, "put", flip)
