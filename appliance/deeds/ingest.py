@@ -55,6 +55,8 @@ class Placed:
     study_tag: bytes
     study_id: str
     study_key: bytes
+    is_new: bool
+    """Whether the study was unknown when the key was asked for."""
 
 
 class Ingest:
@@ -146,7 +148,7 @@ class Ingest:
         if self._uid_key is None:
             self._uid_key = self._keyholder.uid_key()
         placed: list[Placed] = []
-        studies: dict[bytes, tuple[str, bytes]] = {}
+        studies: dict[bytes, tuple[str, bytes, bool]] = {}
         for item in read:
             if item.described is None or item.scan is None:
                 continue
@@ -160,9 +162,8 @@ class Ingest:
                     if known
                     else derive(self._uid_key, "bildbrief/v1/study-id", study_tag, item.arrived.object_id.encode(), length=16).hex()
                 )
-                studies[study_tag] = study_id, self._keyholder.create_study_key(study_id)
-            study_id, study_key = studies[study_tag]
-            placed.append(Placed(item, item.described, item.scan, study_tag, study_id, study_key))
+                studies[study_tag] = study_id, self._keyholder.create_study_key(study_id), known is None
+            placed.append(Placed(item, item.described, item.scan, study_tag, *studies[study_tag]))
         return placed, [item for item in read if item.described is None]
 
     def _link(self, placed: Iterable[Placed], aside: Iterable[Read]) -> None:
@@ -188,6 +189,9 @@ class Ingest:
         """Rows for the files of one study. Returns the objects that hold nothing new."""
         first = files[0]
         study = next(iter(change.rows(StudyRow, "study_id = ?", [study_id])), None)
+        if not first.is_new and (study is None or study.state is StudyState.FORGOTTEN):
+            # Given up since its key was asked for. The files still wait in the intake; the next round makes a new study of them.
+            raise Problem(Code.CONFLICT, "This study does not exist any more. Reload the list.")
         latest = max(item.read.arrived.arrived_at for item in files)
         if study is None:
             about = facts.seal(first.described.study, first.study_key, study_id)

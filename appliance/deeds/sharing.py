@@ -88,8 +88,7 @@ class Sharing:
             may_read_reports=release is not Release.NEVER,
             reports_from=_reports_from(release, now),
         )
-        if record.not_before >= record.expires_at:
-            raise Problem(Code.INVALID, "The share would end before it begins. Choose an earlier first day or more days.")
+        _must_begin(record)
         created = self._keyholder.share_create(record.canonical())
         with self._registry.change(now, actor) as change:
             about = seal_column(self._keyholder.desk_key(), recipient.strip()[:200], table="shares", row=record.share_id)
@@ -182,6 +181,7 @@ class Sharing:
         """The keyholder first: should the row not follow, nothing opens until it is changed again, and nothing opens wrongly."""
         row = self._open_row(share_id)
         record = edit(row.share.record)
+        _must_begin(record)
         self._keyholder.share_change(record.canonical())
         with self._registry.change(self._now(), actor) as change:
             change.update(ShareRow, share_id, record=record.canonical())
@@ -203,6 +203,11 @@ class Sharing:
                 Code.INVALID, "A share lasts from 1 to %(longest)s days. Choose a number in between.", longest=self.limits.longest // DAY
             )
         return seconds
+
+
+def _must_begin(record: ShareRecord) -> None:
+    if record.not_before >= record.expires_at:
+        raise Problem(Code.INVALID, "The share would end before it begins. Choose an earlier first day or more days.")
 
 
 def _reports_from(release: Release, now: int) -> int | None:

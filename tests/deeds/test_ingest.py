@@ -1,7 +1,9 @@
 """What the receiver published becomes a study, once, whatever happens in between."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stack import Stack, dicom_file
@@ -9,9 +11,12 @@ from stack import Stack, dicom_file
 from appliance.deeds import facts, sealing
 from appliance.deeds.completing import Completing
 from appliance.deeds.ingest import Ingest
+from appliance.deeds.retention import Retention
 from appliance.dicom.cage import Cage
 from appliance.dicom.reasons import Reason
-from appliance.domain.errors import Problem
+from appliance.domain.errors import Code, Problem
+from appliance.domain.retention import Terms
+from appliance.domain.share import DAY
 from appliance.domain.study import StudyState
 from appliance.vault import intake
 from appliance.vault.blobs import Local
@@ -250,3 +255,40 @@ def test_no_name_lies_readable(line: Line) -> None:
     files = [file for file in line.stack.places.data.rglob("*") if file.is_file()]
     assert len(files) > 4
     assert [file for file in files if b"Muster" in file.read_bytes() or "Muster" in file.name] == []
+
+@pytest.mark.parametrize("gone", [False, True], ids=["given up", "gone"])
+def test_an_image_that_meets_the_end_of_its_study_begins_a_new_one(line: Line, monkeypatch: pytest.MonkeyPatch, gone: bool) -> None:
+    """The clock forgets a study between the moment a late image finds it and the moment it is registered."""
+    line.receive(alice(1))
+    line.take_in()
+    line.stack.now.pass_by(QUIET)
+    assert line.completing.run_once() == 1
+    (old,) = line.stack.registry.studies()
+    line.stack.now.pass_by(30 * DAY)
+    late = alice(2)
+    line.receive(late)
+    keyholder = line.stack.keyholder("clock")
+    retention = Retention(line.stack.registry, line.stack.objects, line.quarantine, keyholder, line.stack.now, Terms(), mirrored=False)
+    adopt = line.stack.objects.adopt
+
+    def away(*_: object) -> None:
+        raise Problem(Code.UNAVAILABLE, "The keyholder does not answer.")
+
+    def adopt_too_late(*given: Any) -> None:
+        adopt(*given)
+        with monkeypatch.context() as patch, suppress(Problem):
+            if not gone:
+                patch.setattr(keyholder, "forget_study", away)
+            retention.run_once()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(line.stack.objects, "adopt", adopt_too_late)
+        with pytest.raises(Problem) as refused:
+            line.ingest.run_once()
+    assert refused.value.code is Code.CONFLICT
+    assert len(line.waiting()) == 1
+    line.take_in()
+    (new,) = line.stack.registry.studies()
+    assert new.study_id != old.study_id
+    assert line.contents(new.study_id) == [late]
+    assert line.waiting() == []
