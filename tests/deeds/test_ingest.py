@@ -256,6 +256,7 @@ def test_no_name_lies_readable(line: Line) -> None:
     assert len(files) > 4
     assert [file for file in files if b"Muster" in file.read_bytes() or "Muster" in file.name] == []
 
+
 @pytest.mark.parametrize("gone", [False, True], ids=["given up", "gone"])
 def test_an_image_that_meets_the_end_of_its_study_begins_a_new_one(line: Line, monkeypatch: pytest.MonkeyPatch, gone: bool) -> None:
     """The clock forgets a study between the moment a late image finds it and the moment it is registered."""
