@@ -212,7 +212,7 @@ def test_the_whole_way(tmp_path: Path, s3: S3Server, chromium: Browser, pictures
         page.screenshot(path=pictures / "portal.png")
         page.go_back()
         page.click("section.reports a")
-        expect(page.locator("img").first).to_be_visible()
+        expect(page.locator(".sheets img").first).to_be_visible()
         page.go_back()
         with page.expect_download() as download:
             page.click("section.download a.button")
