@@ -48,8 +48,10 @@ def file_name(now: int) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("bildbrief-ring-%Y-%m-%d-%H%M%S.sqlite3")
 
 
-def copy(ring: Path, target: Path, now: int) -> None:
+def copy(ring: Path, target: Path, now: int, *, deliver: Callable[[Path], None] = lambda _: None) -> None:
     """Write a backup of the ring to the new file `target`, durable and of mode 0400; the ring may be in use.
+
+    `deliver` takes the file on to where it is to be, before the ring remembers that it was backed up.
 
     Errors: Problem NOT_FOUND without a ring, CONFLICT for a file that exists, NO_SPACE, UNAVAILABLE if it cannot be written there.
     """
@@ -60,7 +62,7 @@ def copy(ring: Path, target: Path, now: int) -> None:
     temporary = target.with_name(f".{target.name}.part")
     db = connect(ring)
     try:
-        with _told(target):
+        with told(target):
             temporary.unlink(missing_ok=True)
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             try:
@@ -73,9 +75,20 @@ def copy(ring: Path, target: Path, now: int) -> None:
                 temporary.unlink(missing_ok=True)
                 raise
             fsync_dir(target.parent)
+            deliver(target)
         with write(db):
             _backed_up(db, now, target.name, made)
             record(db, now, Action.KEYS_COPIED, actor="operator")
+    finally:
+        db.close()
+
+
+def note(ring: Path, fact: str, now: int) -> None:
+    """Remember in the ring when something was done."""
+    db = connect(ring)
+    try:
+        with write(db):
+            remember(db, fact, str(now))
     finally:
         db.close()
 
@@ -91,7 +104,7 @@ def restore(key_dir: Path, master: MasterKey, backup: Path, now: Callable[[], in
         _remove(staging)
         try:
             content = verify(backup, master)
-            with _told(staging):
+            with told(staging):
                 shutil.copyfile(backup, staging)
                 staging.chmod(0o600)
             ring = Ring(staging, master, now)
@@ -180,7 +193,7 @@ def _remove(path: Path, *, but_itself: bool = False) -> None:
 
 
 @contextmanager
-def _told(target: Path) -> Iterator[None]:
+def told(target: Path) -> Iterator[None]:
     """What can go wrong with a medium, in words."""
     try:
         yield

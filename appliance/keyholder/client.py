@@ -157,7 +157,8 @@ class Keyholder:
         self._call("share_close", share_id=share_id)
 
     def share_digests(self, share_ids: Sequence[str]) -> dict[str, bytes | None]:
-        return dict(self._call("share_digests", share_ids=share_ids))
+        parts = (share_ids[start : start + MANY] for start in range(0, len(share_ids), MANY))
+        return {share_id: digest for part in parts for share_id, digest in self._call("share_digests", share_ids=part).items()}
 
     def open_share(self, code: str, password: str, prefix: str, device: str | None) -> Opened | Wrong | Wait | Busy:
         answer = self._call("open_share", code=code, password=password, prefix=prefix, device=device)

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 from sqlite_utils import Database
 
-from ..disk.sqlite import Connections
+from ..disk.sqlite import Connections, connect
 from ..domain.errors import Code, Problem
 from ..vault.keys import Context, WrongWrap, new_key, tag
 from .master import FileKey, MasterKey
@@ -126,6 +126,19 @@ def locked(key_dir: Path) -> Iterator[None]:
         raise Problem(Code.CONFLICT, "Another keyholder is using this key directory. Stop it first.") from None
     finally:
         os.close(directory)
+
+
+def fits(path: Path, master: MasterKey) -> bool:
+    """Whether the ring at `path` is under this master key."""
+    db = connect(path)
+    try:
+        for found in rows(db, "SELECT name, wrapped FROM secrets"):
+            master.unwrap(found["wrapped"], Context("bildbrief/v1/secret", found["name"].encode()))
+    except WrongWrap:
+        return False
+    finally:
+        db.close()
+    return True
 
 
 def rows(db: Database, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
