@@ -54,7 +54,7 @@ def _backup(status: Mapping[str, Any], now: int) -> str:
     if status["last_backup_at"] is None:
         return "NEVER"
     since = status["changes_since_backup"]
-    return f"{_at(status['last_backup_at'], now)}, {status['last_backup_file']}; {since or 'no'} changes since"
+    return f"{_at(status['last_backup_at'], now)}, {status['last_backup_file']}; changes since: {since or 'none'}"
 
 
 def _warnings(status: Mapping[str, Any]) -> list[str]:
@@ -62,8 +62,8 @@ def _warnings(status: Mapping[str, Any]) -> list[str]:
         return ["WARNING: the keys were never backed up. Do it now: bildbrief keys backup FILE"]
     if status["changes_since_backup"]:
         return [
-            f"WARNING: {status['changes_since_backup']} keys, shares and passwords are newer than the last backup. Were the keys lost now,"
-            "\nthose studies and letters would be lost with them. Do it now: bildbrief keys backup FILE"
+            f"WARNING: the last backup is older than the newest keys, shares and passwords ({status['changes_since_backup']} in all)."
+            "\nWere the ring lost now, they would be lost with it. Do it now: bildbrief keys backup FILE"
         ]
     return []
 

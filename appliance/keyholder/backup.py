@@ -131,7 +131,8 @@ def _settle_with(ring: Ring, present: Path, content: Content, name: str) -> None
     now = ring.now()
     with ring.write() as db:
         # The audit log has collected events up to a number that only it knows: go on with one that was never reached.
-        db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", [now * 1000])
+        db.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
+        db.execute("INSERT INTO sqlite_sequence SELECT 'events', max(?, coalesce(max(seq), 0)) FROM events", [now * 1000])
         for event in waiting:
             db.execute("INSERT INTO events (at, actor, action, study_id, share_id, object_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?)", event)
         record(db, now, Action.KEYS_RESTORED, actor="operator", detail={"copied_at": content.copied_at})
