@@ -21,9 +21,9 @@ from ..disk.files import fsync_dir
 from ..disk.sqlite import connect, write
 from ..domain.audit import Action
 from ..domain.errors import Code, Problem
-from .events import record
+from .events import Events, record
 from .master import MasterKey
-from .reburial import UNSETTLED, Reburial
+from .reburial import UNSETTLED, Reburial, count_from
 from .ring import RING, Ring, locked, remember, row
 from .shares import Shares
 from .studies import Studies
@@ -126,13 +126,12 @@ def _settle_with(ring: Ring, present: Path, content: Content, name: str) -> None
     buried, revoked, waiting = _of_present(present)
     studies = Studies(ring)
     # No password is looked at here, so what trying one costs does not matter.
-    reburial = Reburial(ring, studies, Shares(ring, studies, memory_kib=64))
+    reburial = Reburial(ring, studies, Shares(ring, studies, memory_kib=64), Events(ring))
     reburial.rebury(studies=buried, closed=buried, revoked=revoked, replaced=[])
     now = ring.now()
     with ring.write() as db:
         # The audit log has collected events up to a number that only it knows: go on with one that was never reached.
-        db.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
-        db.execute("INSERT INTO sqlite_sequence SELECT 'events', max(?, coalesce(max(seq), 0)) FROM events", [now * 1000])
+        count_from(db, now * 1000)
         for event in waiting:
             db.execute("INSERT INTO events (at, actor, action, study_id, share_id, object_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?)", event)
         record(db, now, Action.KEYS_RESTORED, actor="operator", detail={"copied_at": content.copied_at})

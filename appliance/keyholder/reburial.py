@@ -7,8 +7,12 @@ The registry's audit log knows what was forgotten, ended and replaced, and outli
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from sqlite_utils import Database
+
 from ..domain.errors import Code, Problem
-from .ring import Ring
+from ..log import log
+from .events import Events
+from .ring import Ring, remember, row
 from .shares import Shares
 from .studies import Studies
 
@@ -17,10 +21,11 @@ UNSETTLED: Final = "unsettled"
 
 
 class Reburial:
-    def __init__(self, ring: Ring, studies: Studies, shares: Shares) -> None:
+    def __init__(self, ring: Ring, studies: Studies, shares: Shares, events: Events) -> None:
         self._ring = ring
         self._studies = studies
         self._shares = shares
+        self._events = events
         self._since = ring.fact(UNSETTLED)
 
     def guarded(self, handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,6 +40,22 @@ class Reburial:
             return handler(**values)
 
         return guarding
+
+    def events(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """`Events.events`. A ring that never counted as far as `after`, which was collected, was put back by other means than ours."""
+        last = row(self._ring.here(), "SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+        if after > (0 if last is None else last["seq"]):
+            self._notice_rollback(after)
+        return self._events.events(after, limit)
+
+    def _notice_rollback(self, collected: int) -> None:
+        with self._ring.write() as db:
+            count_from(db, collected)
+            # A new intake key each day: the ring is at least as young as its newest.
+            youngest = row(db, "SELECT coalesce(max(made_at), 0) AS at FROM intake_keys")
+            self._since = str(youngest["at"] if youngest else 0)
+            remember(db, UNSETTLED, self._since)
+        log.error("the ring is older than the audit log: it was put back by other means than keys restore")
 
     def restored(self) -> int | None:
         """When the backup was made that the ring was restored from and has not been told all about; None when there is nothing to tell."""
@@ -60,3 +81,9 @@ class Reburial:
         with self._ring.write() as db:
             db.execute("DELETE FROM facts WHERE name = ?", [UNSETTLED])
         self._since = None
+
+
+def count_from(db: Database, number: int) -> None:
+    """Let the next event have a higher number than this, inside the caller's transaction: lower ones count as collected."""
+    db.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
+    db.execute("INSERT INTO sqlite_sequence SELECT 'events', max(?, coalesce(max(seq), 0)) FROM events", [number])

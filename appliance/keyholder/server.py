@@ -70,8 +70,8 @@ def handlers(ring: Ring, argon2_memory_kib: int) -> dict[str, Handler]:
     """What answers each call of the table."""
     studies, intake, events = Studies(ring), Intake(ring), Events(ring)
     shares = Shares(ring, studies, argon2_memory_kib)
-    reburial = Reburial(ring, studies, shares)
-    parts = (shares, studies, intake, events, reburial)
+    reburial = Reburial(ring, studies, shares, events)
+    parts = (shares, studies, intake, events, reburial)  # the last one that has a call answers it
     found = {name: getattr(part, name) for part in parts for name in CALLS if hasattr(part, name)}
     found |= {"status": lambda: status(ring), "uid_key": lambda: ring.secret("uid"), "desk_key": lambda: ring.secret("desk")}
     for name, call in CALLS.items():

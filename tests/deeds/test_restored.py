@@ -145,6 +145,37 @@ def test_reburying_broken_off_goes_on_and_nobody_is_answered_before(practice: Pr
     assert isinstance(practice.opens(given.code, given.password), Opened)
 
 
+def test_a_ring_put_back_by_other_means_is_noticed(practice: Practice) -> None:
+    """A copied volume, a snapshot: the audit log has collected more than this ring ever counted."""
+    stack = practice.stack
+    study_id = stack.put_study()
+    record, given = stack.share(study_id)
+    practice.journal.run_once()
+    stack.stop_keyholder()
+    ring = stack.places.keys / "ring.sqlite3"
+    snapshot = ring.read_bytes()
+    stack.start_keyholder()
+    practice.journal.run_once()
+    stack.sharing.revoke("desk", record.share_id)
+    practice.journal.run_once()
+    stack.stop_keyholder()
+    ring.write_bytes(snapshot)
+    stack.start_keyholder()
+    for _ in range(2):
+        practice.journal.run_once()
+    with pytest.raises(Problem) as refused:
+        practice.opens(given.code, given.password)
+    assert refused.value.code is Code.UNAVAILABLE
+    assert practice.reburying.run_once() > 0
+    opened = practice.opens(given.code, given.password)
+    assert isinstance(opened, Opened)
+    assert opened.study_keys == {}
+    practice.journal.run_once()
+    assert practice.reburying.run_once() == 0
+    actions = [row.action for row in stack.registry.audit(share_id=record.share_id)]
+    assert actions[-1] == "share-refused", "what happens from now on is collected"
+
+
 @pytest.fixture
 def ingest(stack: Stack) -> Iterator[Ingest]:
     with Cage(workers=1, memory=1 << 30, seconds=30) as cage:
