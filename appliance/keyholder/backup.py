@@ -138,7 +138,8 @@ def _settle_with(ring: Ring, present: Path, content: Content, name: str) -> None
         made = row(db, "SELECT value FROM facts WHERE name = 'made'")
         _backed_up(db, content.copied_at, name, "0" if made is None else made["value"])
         remember(db, "restored_at", str(now))
-        remember(db, UNSETTLED, str(content.copied_at))
+        # A backup of a ring that was itself restored and not told yet lacks what happened since that one's backup.
+        remember(db, UNSETTLED, str(min(content.copied_at, int(ring.fact(UNSETTLED) or content.copied_at))))
         db.execute("DELETE FROM facts WHERE name = ?", [COPIED_AT])
 
 

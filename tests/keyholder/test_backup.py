@@ -255,6 +255,17 @@ def test_a_restored_ring_answers_nobody_until_it_was_told(house: House) -> None:
     assert answer.study_keys == {}
 
 
+def test_a_backup_of_a_ring_that_was_not_told_yet_is_as_old_as_what_it_came_from(house: House) -> None:
+    at, first = house.clock(), copied(house)
+    house.clock.after(DAY)
+    house.stop()
+    restored(house, first)
+    second = copied(house, "second")
+    restored(house, second)
+    house.start()
+    assert house.tick.restored() == at
+
+
 def test_a_replaced_password_stays_replaced(house: House) -> None:
     record, secrets = house.share()
     copy = copied(house)
