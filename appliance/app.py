@@ -12,6 +12,7 @@ from .deeds.journal import Journal
 from .deeds.manifest import Manifests
 from .deeds.mirroring import Mirroring
 from .deeds.opening import Opening
+from .deeds.reburying import Reburying
 from .deeds.reports import Reports
 from .deeds.retention import Retention
 from .deeds.sharing import Limits, Sharing
@@ -145,6 +146,10 @@ class Appliance:
     @cached_property
     def journal(self) -> Journal:
         return Journal(self.registry, self.keyholder, self.now)
+
+    @cached_property
+    def reburying(self) -> Reburying:
+        return Reburying(self.registry, self.keyholder)
 
     @cached_property
     def checking(self) -> Checking:

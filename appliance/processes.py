@@ -71,6 +71,7 @@ def _clock(config: Config, ready: Event, stop: Event) -> None:
 
     with closing(Appliance(config, "clock")) as app:
         rounds = {
+            "reburying": app.reburying.run_once,
             "journal": app.journal.run_once,
             "retention": app.retention.run_once,
             "mirroring": app.mirroring.run_once,

@@ -41,6 +41,7 @@ class Checking:
         manifests = {study.manifest_id for study in self._registry.studies() if study.manifest_id}
         known = {row.object_id for row in rows} | manifests
         found.problems += [f"object {name} is stored, but no row knows it" for name in sorted(set(self._objects.names()) - known)]
+        found.problems += self._shares()
         found.problems += [f"manifest {name} is missing" for name in sorted(manifests) if not self._objects.exists(name)]
         if not self._registry.is_whole():
             found.problems.append("the registry file is damaged")
@@ -48,13 +49,24 @@ class Checking:
             found.problems.append("the audit log has been altered")
         return found
 
+    def _shares(self) -> list[str]:
+        """Shares that the registry takes for open and the keyholder does not know, or not as they are: it was restored from a backup."""
+        rows = {row.share_id: row for row in self._registry.shares_not_closed() if row.revoked_at is None}
+        digests = self._keyholder.share_digests([*rows])
+        return [
+            f"share {share_id} opens nothing: " + ("make a new letter" if digest is None else "extend it once, which writes it anew")
+            for share_id, digest in digests.items()
+            if digest != rows[share_id].share.record.digest()
+        ]
+
     def _each(self, found: Findings, rows: list[ObjectRow], blobs: Blobs) -> None:
         by_study = Counter(row.study_id for row in rows)
         keys = {study_id: self._keyholder.study_keys([study_id])[study_id] for study_id in by_study}
+        lost = [study_id for study_id, key in keys.items() if key is None]
+        found.problems += [f"study {study_id} has no key, its {by_study[study_id]} objects never open: send it again" for study_id in lost]
         for row in rows:
             key = keys[row.study_id]
             if key is None:
-                found.problems.append(f"object {row.object_id} has no study key")
                 continue
             try:
                 with sealing.opened(blobs, row, key) as reader:

@@ -46,8 +46,7 @@ class Completing:
     def _complete(self, study: StudyRow) -> bool:
         key = self._keyholder.study_keys([study.study_id])[study.study_id]
         if key is None:
-            log.error("study without key", study_id=study.study_id)
-            return False
+            return self._complete_without_key(study)
         instances = self._registry.instances(study.study_id)
         drawn: list[tuple[SeriesRow, list[ObjectRow], str | None]] = []
         for series in self._registry.series(study.study_id):
@@ -65,6 +64,14 @@ class Completing:
             change.note(Action.STUDY_COMPLETED, study_id=study.study_id, instances=len(instances))
         log.info("study complete", study_id=study.study_id, instances=len(instances), pictures=len(drawn))
         return bool(unchanged)
+
+    def _complete_without_key(self, study: StudyRow) -> bool:
+        """Its key was lost with a ring: nothing of it opens, so nothing is drawn. Retention takes it away when its time has come."""
+        with self._registry.change(self._now(), ACTOR) as change:
+            change.update(StudyRow, study.study_id, state=StudyState.COMPLETE, completed_at=change.now)
+            change.note(Action.STUDY_COMPLETED, study_id=study.study_id, instances=0)
+        log.error("study without key", study_id=study.study_id)
+        return True
 
     def _keep(self, study_id: str, drawn: list[tuple[SeriesRow, list[ObjectRow], str | None]]) -> None:
         with self._registry.change(self._now(), ACTOR) as change:

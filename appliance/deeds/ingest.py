@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from secrets import token_bytes
 
 from ..dicom.cage import Cage, Failed
 from ..dicom.reasons import Reason
@@ -145,26 +146,31 @@ class Ingest:
 
     def _place(self, read: Sequence[Read]) -> tuple[list[Placed], list[Read]]:
         """Find or make the study of each file, and its key."""
-        if self._uid_key is None:
-            self._uid_key = self._keyholder.uid_key()
+        uid_key = self._uid_key = self._uid_key or self._keyholder.uid_key()
         placed: list[Placed] = []
         studies: dict[bytes, tuple[str, bytes, bool]] = {}
         for item in read:
             if item.described is None or item.scan is None:
                 continue
             about = item.described.study
-            study_tag = tag(self._uid_key, b"study", about.study_uid.encode(), about.patient_id.encode())
+            study_tag = tag(uid_key, b"study", about.study_uid.encode(), about.patient_id.encode())
             if study_tag not in studies:
-                known = self._registry.study_by_tag(study_tag)
-                # A new study is named after its first file, so that a repeated attempt makes no second key.
-                study_id = (
-                    known.study_id
-                    if known
-                    else derive(self._uid_key, "bildbrief/v1/study-id", study_tag, item.arrived.object_id.encode(), length=16).hex()
-                )
-                studies[study_tag] = study_id, self._keyholder.create_study_key(study_id), known is None
+                found = self._known(study_tag)
+                study_id, study_key = found or self._new(uid_key, study_tag, item.arrived.object_id)
+                studies[study_tag] = study_id, study_key, found is None
             placed.append(Placed(item, item.described, item.scan, study_tag, *studies[study_tag]))
         return placed, [item for item in read if item.described is None]
+
+    def _known(self, study_tag: bytes) -> tuple[str, bytes] | None:
+        """The study with this tag and its key. None also if its key is lost with a ring: what is sent again is then a new study."""
+        study = self._registry.study_by_tag(study_tag)
+        key = self._keyholder.study_keys([study.study_id])[study.study_id] if study else None
+        return (study.study_id, key) if study and key else None
+
+    def _new(self, uid_key: bytes, study_tag: bytes, object_id: str) -> tuple[str, bytes]:
+        """A new study is named after its first file, so that a repeated attempt makes no second key."""
+        study_id = derive(uid_key, "bildbrief/v1/study-id", study_tag, object_id.encode(), length=16).hex()
+        return study_id, self._keyholder.create_study_key(study_id)
 
     def _link(self, placed: Iterable[Placed], aside: Iterable[Read]) -> None:
         self._objects.adopt((item.read.arrived.path, item.read.arrived.object_id) for item in placed)
@@ -195,6 +201,8 @@ class Ingest:
         latest = max(item.read.arrived.arrived_at for item in files)
         if study is None:
             about = facts.seal(first.described.study, first.study_key, study_id)
+            for lost in change.rows(StudyRow, "tag = ?", [first.study_tag]):  # its key is lost: the tag goes to the study sent anew
+                change.update(StudyRow, lost.study_id, tag=token_bytes(16))
             change.insert(StudyRow(study_id, first.study_tag, StudyState.RECEIVING, change.now, latest, about))
         stored, repeated, revised = 0, [], 0
         for item in files:

@@ -1,4 +1,4 @@
-"""The journal: what readers did, kept by the keyholder until it is collected into the audit log."""
+"""The journal: what readers did, and what the keyholder did for whom, kept by the keyholder until it is collected into the audit log."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,7 @@ from ..registry import Registry, ShareRow
 
 MARK = "access-events"
 BATCH = 500
+READER = "reader"
 
 
 class Journal:
@@ -31,10 +32,12 @@ class Journal:
                         change.update(ShareRow, share.share_id, locked_at=event.at)
                     change.note(
                         Action(event.action),
-                        share_id=share.share_id if share else None,  # a try at an unknown code belongs to no share
+                        study_id=event.study_id,
+                        # A reader's try at an unknown code belongs to no share; the desk's share may not have its row yet.
+                        share_id=None if event.actor == READER and not share else event.share_id,
                         object_id=event.object_id,
                         at=event.at,
-                        actor="reader",
+                        actor=event.actor,
                         **event.detail,
                     )
                 change.set_mark(MARK, events[-1].seq)

@@ -72,6 +72,10 @@ class Sheet:
         self._pdf.setProducer("Bildbrief")
         self._pdf.setViewerPreference("PrintScaling", "None")  # or the address would miss the window of the envelope
 
+    def turn(self) -> None:
+        """Go on with a new page."""
+        self._pdf.showPage()
+
     def finish(self) -> bytes:
         self._pdf.showPage()
         self._pdf.save()

@@ -49,6 +49,11 @@ class Action(StrEnum):
     USER_REFUSED = "user-refused"
     USER_OUT = "user-out"
     SETTINGS_CHANGED = "settings-changed"
+    KEYS_CHANGED = "keys-changed"  # this and the next four are the keyholder's own word, whatever its callers write down
+    KEYS_USED = "keys-used"
+    KEY_DESTROYED = "key-destroyed"
+    KEYS_COPIED = "keys-copied"
+    KEYS_RESTORED = "keys-restored"
 
 
 @dataclass(frozen=True, slots=True)

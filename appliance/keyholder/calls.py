@@ -129,16 +129,31 @@ def fields(**kinds: Kind) -> Kind:
 
 
 OPENED: Final = fields(share_id=ID, record_digest=BYTES, study_keys=by_id(BYTES), device=text(128))
-EVENT: Final = fields(seq=NUMBER, at=NUMBER, action=text(40), share_id=maybe(ID), object_id=maybe(ID), detail=PLAIN)
+EVENT: Final = fields(
+    seq=NUMBER,
+    at=NUMBER,
+    actor=text(40),
+    action=text(40),
+    study_id=maybe(ID),
+    share_id=maybe(ID),
+    object_id=maybe(ID),
+    detail=PLAIN,
+)
 
 
 class Call(NamedTuple):
-    """One line of the table: who may ask, with what, for what."""
+    """One line of the table: who may ask, with what, for what.
+
+    `counted`: hands out keys so often that it is counted, not written down each time. `always`: also answered while a restored ring
+    does not know yet what it has to forget (`keyholder.reburial`).
+    """
 
     roles: tuple[str, ...]
     takes: Kind
     gives: Kind
     what: str
+    counted: bool = False
+    always: bool = False
 
 
 _KEEPS = ("ingester", "desk")
@@ -149,24 +164,29 @@ _SHARE = fields(share_id=ID)
 _STUDY = fields(study_id=ID)
 
 CALLS: Final[dict[str, Call]] = {
-    "status": Call(ROLES, _NONE, PLAIN, "counts and ages; no secrets"),
+    "status": Call(ROLES, _NONE, PLAIN, "counts and ages; no secrets", always=True),
     "intake_public": Call(("ingester",), _NONE, fields(key_id=KEY_ID, public=BYTES), "today's public intake key; a new pair each UTC day"),
-    "open_envelope": Call(("ingester",), fields(key_id=KEY_ID, envelope=BYTES), BYTES, "the association key in an envelope"),
+    "open_envelope": Call(("ingester",), fields(key_id=KEY_ID, envelope=BYTES), BYTES, "the association key in an envelope", counted=True),
     "retire_intake_keys": Call(
         ("ingester",), fields(in_use=many(KEY_ID)), NOTHING, "destroy private halves replaced for a day, but those in use"
     ),
-    "uid_key": Call(("ingester",), _NONE, BYTES, "the key under which studies are recognised"),
-    "create_study_key": Call(_KEEPS, _STUDY, BYTES, "the key of a study, made if it has none"),
-    "study_keys": Call(_KEEPS, fields(study_ids=many(ID)), by_id(maybe(BYTES)), "keys of studies; null: forgotten or unknown"),
+    "uid_key": Call(("ingester",), _NONE, BYTES, "the key under which studies are recognised", counted=True),
+    "create_study_key": Call(_KEEPS, _STUDY, BYTES, "the key of a study, made if it has none", counted=True),
+    "study_keys": Call(
+        _KEEPS, fields(study_ids=many(ID)), by_id(maybe(BYTES)), "keys of studies; null: forgotten or unknown", counted=True
+    ),
     "anchor": Call(_KEEPS, fields(study_id=ID, generation=NUMBER, sha256=BYTES), NOTHING, "remember the newest manifest of a study"),
-    "desk_key": Call(("desk",), _NONE, BYTES, "the key that seals staff names and recipients"),
+    "desk_key": Call(("desk",), _NONE, BYTES, "the key that seals staff names and recipients", counted=True),
     "share_create": Call(("desk",), fields(record=_RECORD), fields(code=text(128), password=text(128)), "make a share"),
     "share_change": Call(("desk",), fields(record=_RECORD), NOTHING, "put another record in a share's place; code and password stay"),
     "share_password": Call(("desk",), _SHARE, text(128), "replace the password; unlocks too"),
     "share_code": Call(("desk",), _SHARE, text(128), "the access code, to print its letter again"),
     "share_unlock": Call(("desk",), _SHARE, NOTHING, "let a locked share be tried again"),
-    "share_revoke": Call(_ENDS, _SHARE, NOTHING, "destroy a share's keys; only what recognises code and password stays"),
-    "share_close": Call(_ENDS, _SHARE, NOTHING, "forget everything of a share"),
+    "share_revoke": Call(_ENDS, _SHARE, NOTHING, "destroy a share's keys; only what recognises code and password stays", always=True),
+    "share_close": Call(_ENDS, _SHARE, NOTHING, "forget everything of a share", always=True),
+    "share_digests": Call(
+        ("desk",), fields(share_ids=many(ID)), by_id(maybe(BYTES)), "digests of the shares' records; null: such a share opens nothing"
+    ),
     "open_share": Call(
         ("portal",),
         fields(code=text(128), password=text(128), prefix=text(64), device=maybe(text(128))),
@@ -179,9 +199,27 @@ CALLS: Final[dict[str, Call]] = {
         NOTHING,
         "remember what a reader did, for the audit log",
     ),
-    "events": Call(("clock",), fields(after=NUMBER, limit=NUMBER), many(EVENT), "what readers did, oldest first"),
-    "events_done": Call(("clock",), fields(upto=NUMBER), NOTHING, "these were collected; forget them"),
-    "forget_study": Call(("clock",), _STUDY, NOTHING, "destroy a study's key for good"),
+    "events": Call(
+        ("clock",), fields(after=NUMBER, limit=NUMBER), many(EVENT), "what readers and the other processes did, oldest first", always=True
+    ),
+    "events_done": Call(("clock",), fields(upto=NUMBER), NOTHING, "these were collected; forget them", always=True),
+    "forget_study": Call(("clock",), _STUDY, NOTHING, "destroy a study's key for good", always=True),
+    "restored": Call(
+        ("clock",),
+        _NONE,
+        maybe(NUMBER),
+        "when the backup was made that the ring was restored from, in UTC seconds; null: it knows all that is gone",
+        always=True,
+    ),
+    "rebury": Call(
+        ("clock",),
+        fields(studies=many(ID), closed=many(ID), revoked=many(ID), replaced=many(ID)),
+        NOTHING,
+        "forget studies and shares, revoke shares, void passwords: what happened before the ring was restored",
+        always=True,
+    ),
+    "rebury_done": Call(("clock",), _NONE, NOTHING, "the restored ring has been told everything; answer everybody again", always=True),
+    "rotate_intake": Call(("operator",), _NONE, KEY_ID, "a new intake key pair at once"),
 }
 
 

@@ -66,11 +66,13 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class AccessEvent:
-    """What a reader did. `seq` grows for ever; `action` is a `domain.audit.Action`."""
+    """What a reader did, or what the keyholder did for the process `actor`. `seq` grows for ever; `action` is a `domain.audit.Action`."""
 
     seq: int
     at: int
+    actor: str
     action: str
+    study_id: str | None
     share_id: str | None
     object_id: str | None
     detail: dict[str, Any]
@@ -154,6 +156,10 @@ class Keyholder:
     def share_close(self, share_id: str) -> None:
         self._call("share_close", share_id=share_id)
 
+    def share_digests(self, share_ids: Sequence[str]) -> dict[str, bytes | None]:
+        parts = (share_ids[start : start + MANY] for start in range(0, len(share_ids), MANY))
+        return {share_id: digest for part in parts for share_id, digest in self._call("share_digests", share_ids=part).items()}
+
     def open_share(self, code: str, password: str, prefix: str, device: str | None) -> Opened | Wrong | Wait | Busy:
         answer = self._call("open_share", code=code, password=password, prefix=prefix, device=device)
         if answer["opened"] is not None:
@@ -176,6 +182,23 @@ class Keyholder:
 
     def events_done(self, upto: int) -> None:
         self._call("events_done", upto=upto)
+
+    # -- a restored ring ---------------------------------------------------------------------------------------------
+
+    def restored(self) -> int | None:
+        found = self._call("restored")
+        return None if found is None else int(found)
+
+    def rebury(self, *, studies: Sequence[str], closed: Sequence[str], revoked: Sequence[str], replaced: Sequence[str]) -> None:
+        self._call("rebury", studies=studies, closed=closed, revoked=revoked, replaced=replaced)
+
+    def rebury_done(self) -> None:
+        self._call("rebury_done")
+
+    # -- the operator ------------------------------------------------------------------------------------------------
+
+    def rotate_intake(self) -> str:
+        return str(self._call("rotate_intake"))
 
     # -- the wire ----------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,12 @@ import os
 from collections.abc import Sequence
 from typing import Any, Final
 
+from sqlite_utils import Database
+
 from ..domain.errors import Code, Problem
 from ..domain.share import DAY
 from ..vault.keys import INTAKE_INFO, Context, new_pair, open_envelope
+from .events import witness
 from .ring import Ring, row
 
 KEPT: Final = DAY
@@ -22,31 +25,48 @@ class Intake:
         """Today's pair (UTC), made when there is none: `key_id` and `public`."""
         now = self._ring.now()
         with self._ring.write() as db:
-            newest = row(db, "SELECT key_id, made_at, public FROM intake_keys ORDER BY made_at DESC, key_id LIMIT 1")
+            newest = _newest(db)
             if newest is None or newest["made_at"] // DAY < now // DAY:
-                private, public = new_pair()
-                key_id = os.urandom(4).hex()
-                wrapped = self._ring.master.wrap(private, _context(key_id))
-                db.execute("INSERT INTO intake_keys (key_id, made_at, public, private) VALUES (?, ?, ?, ?)", [key_id, now, public, wrapped])
-                newest = {"key_id": key_id, "public": public}
+                newest = self._make(db, now, "intake_public")
         return {"key_id": newest["key_id"], "public": newest["public"]}
+
+    def rotate_intake(self) -> str:
+        """A new pair at once; the ingester publishes it within a minute. The one before goes like those of days gone by. Its key id."""
+        with self._ring.write() as db:
+            newest = _newest(db)
+            after = self._ring.now() if newest is None else max(self._ring.now(), newest["made_at"] + 1)
+            return str(self._make(db, after, "rotate_intake")["key_id"])
+
+    def _make(self, db: Database, made_at: int, call: str) -> dict[str, Any]:
+        private, public = new_pair()
+        key_id = os.urandom(4).hex()
+        wrapped = self._ring.master.wrap(private, intake_context(key_id))
+        db.execute("INSERT INTO intake_keys (key_id, made_at, public, private) VALUES (?, ?, ?, ?)", [key_id, made_at, public, wrapped])
+        witness(db, self._ring.now(), call, key_id=key_id)
+        return {"key_id": key_id, "public": public}
 
     def open_envelope(self, key_id: str, envelope: bytes) -> bytes:
         """The association key in an envelope. Errors: Problem NOT_FOUND for a destroyed or unknown pair, WrongWrap."""
         found = row(self._ring.here(), "SELECT private FROM intake_keys WHERE key_id = ?", [key_id])
         if found is None:
             raise Problem(Code.NOT_FOUND, "The key that this received file was sealed to does not exist any more.")
-        return open_envelope(self._ring.master.unwrap(found["private"], _context(key_id)), envelope, INTAKE_INFO)
+        return open_envelope(self._ring.master.unwrap(found["private"], intake_context(key_id)), envelope, INTAKE_INFO)
 
     def retire_intake_keys(self, in_use: Sequence[str]) -> None:
         """Destroy the private halves that were replaced more than a day ago, except those in use. Repeatable."""
         with self._ring.write() as db:
-            db.execute(
+            gone = db.execute(
                 """DELETE FROM intake_keys WHERE made_at < (SELECT max(made_at) FROM intake_keys WHERE made_at <= ?)
                     AND key_id NOT IN (SELECT value FROM json_each(?))""",
                 [self._ring.now() - KEPT, json.dumps(in_use)],
-            )
+            ).rowcount
+            if gone:
+                witness(db, self._ring.now(), "retire_intake_keys", count=gone)
 
 
-def _context(key_id: str) -> Context:
+def _newest(db: Database) -> dict[str, Any] | None:
+    return row(db, "SELECT key_id, made_at, public FROM intake_keys ORDER BY made_at DESC, key_id LIMIT 1")
+
+
+def intake_context(key_id: str) -> Context:
     return Context("bildbrief/v1/intake-key", bytes.fromhex(key_id))

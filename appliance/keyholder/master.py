@@ -25,6 +25,10 @@ class MasterKey(Protocol):
         """Errors: WrongWrap."""
         ...
 
+    def secret(self) -> bytes:
+        """The key itself, 32 bytes, for recovery shares and nothing else. Errors: Problem FORBIDDEN where it cannot be had."""
+        ...
+
 
 class FileKey:
     """A master key of 32 random bytes in a file that only its owner may read."""
@@ -39,6 +43,9 @@ class FileKey:
 
     def unwrap(self, wrapped: bytes, context: Context) -> bytes:
         return unwrap(self._key, wrapped, context)
+
+    def secret(self) -> bytes:
+        return self._key
 
     @classmethod
     def create(cls, path: Path) -> Self:

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 from sqlite_utils import Database
 
-from ..disk.sqlite import Connections
+from ..disk.sqlite import Connections, connect
 from ..domain.errors import Code, Problem
 from ..vault.keys import Context, WrongWrap, new_key, tag
 from .master import FileKey, MasterKey
@@ -46,12 +46,9 @@ class Ring:
 
         Errors: Problem CONFLICT while another process has it, UNAVAILABLE if there is a ring but no master key; those of `FileKey`.
         """
-        directory = os.open(key_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            try:
-                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Problem(Code.CONFLICT, "Another keyholder is using this key directory. Stop it first.") from None
+        with locked(key_dir):
+            for left in key_dir.glob(f".{RING}.part*"):  # of a restore that was killed; it may hold what was forgotten
+                left.unlink()
             path = key_dir / MASTER
             if path.exists():
                 master = FileKey.load(path)
@@ -68,8 +65,6 @@ class Ring:
                 yield ring
             finally:
                 ring.close()
-        finally:
-            os.close(directory)
 
     def close(self) -> None:
         """Close all connections. No thread may be using one."""
@@ -118,6 +113,32 @@ class Ring:
                         [name, self.master.wrap(secrets[name], Context("bildbrief/v1/secret", name.encode()))],
                     )
         return secrets
+
+
+@contextmanager
+def locked(key_dir: Path) -> Iterator[None]:
+    """One process at a time. Errors: Problem CONFLICT while another has the key directory."""
+    directory = os.open(key_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Problem(Code.CONFLICT, "Another keyholder is using this key directory. Stop it first.") from None
+    finally:
+        os.close(directory)
+
+
+def fits(path: Path, master: MasterKey) -> bool:
+    """Whether the ring at `path` is under this master key."""
+    db = connect(path)
+    try:
+        for found in rows(db, "SELECT name, wrapped FROM secrets"):
+            master.unwrap(found["wrapped"], Context("bildbrief/v1/secret", found["name"].encode()))
+    except WrongWrap:
+        return False
+    finally:
+        db.close()
+    return True
 
 
 def rows(db: Database, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:

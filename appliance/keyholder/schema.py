@@ -4,6 +4,9 @@ Rows that hold keys live in tables WITHOUT ROWID: there SQLite's `secure_delete`
 while tables with rowids now and then keep one in a page that was rebalanced.
 """
 
+import sqlite3
+from contextlib import closing
+
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
@@ -52,3 +55,17 @@ def tables(db: Database) -> None:
 def facts(db: Database) -> None:
     """What is to be remembered of the ring as a whole: which master key it is under, when it was backed up, …"""
     db.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID")
+
+
+@migrations()
+def witnessed(db: Database) -> None:
+    """Events are no longer only what readers did: who asked, and for which study."""
+    db.execute("ALTER TABLE events ADD COLUMN actor TEXT NOT NULL DEFAULT 'reader'")
+    db.execute("ALTER TABLE events ADD COLUMN study_id TEXT")
+
+
+def newer(db: Database) -> bool:
+    """Whether a ring has tables that this version does not know."""
+    with closing(sqlite3.connect(":memory:")) as nothing:
+        known = {migration.name for migration in migrations.pending(Database(nothing, execute_plugins=False))}
+    return not {migration.name for migration in migrations.applied(db)} <= known

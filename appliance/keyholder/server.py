@@ -19,9 +19,11 @@ from ..disk.places import admit
 from ..domain.errors import Code, Problem
 from ..log import log
 from ..vault.keys import self_test
+from .backup import remembered
 from .calls import CALLS, FRAME_LIMIT, ROLES, Call, pack, receive, unpack
-from .events import Events
+from .events import Events, caller
 from .intake import Intake
+from .reburial import Reburial
 from .ring import Ring
 from .shares import Shares
 from .studies import Studies
@@ -68,9 +70,16 @@ def handlers(ring: Ring, argon2_memory_kib: int) -> dict[str, Handler]:
     """What answers each call of the table."""
     studies, intake, events = Studies(ring), Intake(ring), Events(ring)
     shares = Shares(ring, studies, argon2_memory_kib)
-    parts = (shares, studies, intake, events)
+    reburial = Reburial(ring, studies, shares, events)
+    parts = (shares, studies, intake, events, reburial)  # the last one that has a call answers it
     found = {name: getattr(part, name) for part in parts for name in CALLS if hasattr(part, name)}
-    return found | {"status": lambda: status(ring), "uid_key": lambda: ring.secret("uid"), "desk_key": lambda: ring.secret("desk")}
+    found |= {"status": lambda: status(ring), "uid_key": lambda: ring.secret("uid"), "desk_key": lambda: ring.secret("desk")}
+    for name, call in CALLS.items():
+        if call.counted:
+            found[name] = events.counted(name, found[name])
+        if not call.always:
+            found[name] = reburial.guarded(found[name])
+    return found
 
 
 def status(ring: Ring) -> dict[str, Any]:
@@ -83,13 +92,16 @@ def status(ring: Ring) -> dict[str, Any]:
         "shares_revoked": "SELECT count(*) AS n FROM shares WHERE revoked_at IS NOT NULL",
         "intake_keys": "SELECT count(*) AS n FROM intake_keys",
         "oldest_intake_key": "SELECT :now - min(made_at) AS n FROM intake_keys",
+        "newest_intake_key": "SELECT :now - max(made_at) AS n FROM intake_keys",
         "forgotten": "SELECT count(*) AS n FROM tombstones",
         "events": "SELECT count(*) AS n FROM events",
         "oldest_event": "SELECT :now - min(at) AS n FROM events",
         "failures_last_hour": "SELECT count(*) AS n FROM attempts WHERE at > :now - 3600",
     }
     db, now = ring.here(), ring.now()
-    return {"provider": ring.master.provider} | {name: list(db.query(sql, {"now": now}))[0]["n"] for name, sql in counts.items()}  # noqa: RUF015
+    facts = {found["name"]: found["value"] for found in db.query("SELECT name, value FROM facts")}
+    counted = {name: list(db.query(sql, {"now": now}))[0]["n"] for name, sql in counts.items()}  # noqa: RUF015
+    return {"provider": ring.master.provider} | counted | remembered(facts)
 
 
 class Server:
@@ -159,6 +171,7 @@ class Server:
             thread.start()
 
     def _converse(self, connection: socket.socket, role: str, places: threading.BoundedSemaphore) -> None:
+        caller.set(role)  # a thread has a context of its own
         try:
             while not self._stopping and self._one_call(connection, role):
                 pass

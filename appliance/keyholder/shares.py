@@ -6,6 +6,7 @@ record opens nothing. (The digest is bound there and not in the slot, so that a 
 """
 
 import secrets
+from collections.abc import Sequence
 from contextlib import ExitStack
 from threading import BoundedSemaphore
 from typing import Any, Final
@@ -54,7 +55,7 @@ class Shares:
         Errors: Problem INVALID for a text that is no canonical record, NOT_FOUND for an unknown study, CONFLICT for a share that
         exists or existed.
         """
-        wanted = _parse(record)
+        wanted = parse_record(record)
         code, password, share_key = new_code(secrets.randbelow), new_password(secrets.randbelow), new_key()
         slot = self._slots.make(wanted.share_id, code, password, share_key)
         with self._ring.write() as db:
@@ -63,16 +64,18 @@ class Shares:
                 raise Problem(Code.CONFLICT, "This share exists already. Reload the list.")
             self._insert(db, wanted.share_id, record, code, share_key, slot)
             self._wrap_studies(db, wanted, share_key)
+            self._witness(db, "share_create", wanted.share_id)
         return {"code": code, "password": password}
 
     def share_change(self, record: str) -> None:
         """Put another record in a share's place. Code and password stay. Errors: as above; CONFLICT for a revoked share."""
-        wanted = _parse(record)
+        wanted = parse_record(record)
         with self._ring.write() as db:
             share_key = self._share_key(_existing(db, wanted.share_id))
             db.execute("UPDATE shares SET record = ? WHERE share_id = ?", [record, wanted.share_id])
             db.execute("DELETE FROM share_studies WHERE share_id = ?", [wanted.share_id])
             self._wrap_studies(db, wanted, share_key)
+            self._witness(db, "share_change", wanted.share_id)
 
     def share_password(self, share_id: str) -> str:
         """Replace the password: the old one is dead when this returns. Failures are forgotten. Errors: NOT_FOUND, CONFLICT."""
@@ -81,38 +84,65 @@ class Shares:
         slot = self._slots.make(share_id, code, password, self._share_key(share))
         with self._ring.write() as db:
             self._share_key(_existing(db, share_id))  # it may have been revoked meanwhile
-            db.execute(
-                "UPDATE shares SET salt = ?, memory_kib = ?, passes = ?, lanes = ?, verifier = ?, slot_key = ? WHERE share_id = ?",
-                [slot.salt, slot.memory_kib, slot.passes, slot.lanes, slot.verifier, slot.slot_key, share_id],
-            )
+            _put_slot(db, share_id, slot)
             _forget_failures(db, share_id, share["code_tag"])
+            self._witness(db, "share_password", share_id)
         return password
 
     def share_code(self, share_id: str) -> str:
         """The access code. Errors: Problem NOT_FOUND; CONFLICT for a revoked share."""
-        return self._code(_existing(self._ring.here(), share_id))
+        with self._ring.write() as db:
+            code = self._code(_existing(db, share_id))
+            self._witness(db, "share_code", share_id)
+        return code
+
+    def share_digests(self, share_ids: Sequence[str]) -> dict[str, bytes | None]:
+        """The digest of each share's record; None for one that is closed, revoked or was never known."""
+        db = self._ring.here()
+        found = {share_id: _find(db, "share_id", share_id) for share_id in share_ids}
+        return {
+            share_id: None if share is None or share["share_key"] is None else parse_record(share["record"]).digest()
+            for share_id, share in found.items()
+        }
 
     def share_unlock(self, share_id: str) -> None:
         """Let a share be tried again. Errors: Problem NOT_FOUND."""
         with self._ring.write() as db:
             _forget_failures(db, share_id, _existing(db, share_id)["code_tag"])
+            self._witness(db, "share_unlock", share_id)
 
     def share_revoke(self, share_id: str) -> None:
         """Destroy the share key, the code and the study keys under it. What recognises the two factors stays, so that their owner
         can be told. Repeatable, also for a share that is closed."""
         with self._ring.write() as db:
-            db.execute("DELETE FROM share_studies WHERE share_id = ?", [share_id])
-            db.execute(
-                """UPDATE shares SET code = NULL, share_key = NULL, slot_key = NULL, revoked_at = ?
-                    WHERE share_id = ? AND revoked_at IS NULL""",
-                [self._ring.now(), share_id],
-            )
+            self.revoke(db, share_id)
+
+    def revoke(self, db: Database, share_id: str) -> None:
+        """`share_revoke` inside the caller's transaction."""
+        db.execute("DELETE FROM share_studies WHERE share_id = ?", [share_id])
+        revoked = db.execute(
+            """UPDATE shares SET code = NULL, share_key = NULL, slot_key = NULL, revoked_at = ?
+                WHERE share_id = ? AND revoked_at IS NULL""",
+            [self._ring.now(), share_id],
+        ).rowcount
+        if revoked:
+            self._witness(db, "share_revoke", share_id)
 
     def share_close(self, share_id: str) -> None:
         """Forget everything of a share: its code is unknown from now on. Repeatable."""
         with self._ring.write() as db:
-            db.execute("DELETE FROM shares WHERE share_id = ?", [share_id])
-            bury(db, share_id, self._ring.now())
+            self.close(db, share_id)
+
+    def close(self, db: Database, share_id: str) -> None:
+        """`share_close` inside the caller's transaction."""
+        closed = db.execute("DELETE FROM shares WHERE share_id = ?", [share_id]).rowcount
+        bury(db, share_id, self._ring.now())
+        if closed:
+            self._witness(db, "share_close", share_id)
+
+    def void_password(self, db: Database, share_id: str) -> None:
+        """Let no password fit any more until the desk makes a new one."""
+        _put_slot(db, share_id, self._slots.decoy())
 
     # -- the portal --------------------------------------------------------------------------------------------------
 
@@ -166,12 +196,13 @@ class Shares:
             return None
         share_id = share["share_id"]
         try:
-            record = _parse(share["record"])
+            record = parse_record(share["record"])
             if share["slot_key"] is None:
                 return record, {}
             share_key = open_slot(kek, share["slot_key"], share_id)
             wrapped = rows(db, "SELECT study_id, wrapped FROM share_studies WHERE share_id = ?", [share_id])
-            return record, {item["study_id"]: unwrap(share_key, item["wrapped"], _context(record, item["study_id"])) for item in wrapped}
+            contexts = {item["study_id"]: share_study_context(record, item["study_id"]) for item in wrapped}
+            return record, {item["study_id"]: unwrap(share_key, item["wrapped"], contexts[item["study_id"]]) for item in wrapped}
         except Problem:
             log.error("share does not fit its record", share_id=share_id)
             return None
@@ -190,14 +221,17 @@ class Shares:
 
     # -- rows --------------------------------------------------------------------------------------------------------
 
+    def _witness(self, db: Database, call: str, share_id: str) -> None:
+        events.witness(db, self._ring.now(), call, share_id=share_id)
+
     def _insert(self, db: Database, share_id: str, record: str, code: str, share_key: bytes | None, slot: Slot) -> None:
         master = self._ring.master
         fields = {
             "share_id": share_id,
             "record": record,
             "code_tag": self._ring.code_tag(code),
-            "code": master.wrap(code.encode(), _code_context(share_id)) if share_key else None,
-            "share_key": master.wrap(share_key, _key_context(share_id)) if share_key else None,
+            "code": master.wrap(code.encode(), access_code_context(share_id)) if share_key else None,
+            "share_key": master.wrap(share_key, share_key_context(share_id)) if share_key else None,
             "salt": slot.salt,
             "memory_kib": slot.memory_kib,
             "passes": slot.passes,
@@ -215,21 +249,21 @@ class Shares:
                 raise Problem(Code.NOT_FOUND, "This study does not exist any more. Reload the list.")
             db.execute(
                 "INSERT INTO share_studies (share_id, study_id, wrapped) VALUES (?, ?, ?)",
-                [record.share_id, study_id, wrap(share_key, key, _context(record, study_id))],
+                [record.share_id, study_id, wrap(share_key, key, share_study_context(record, study_id))],
             )
 
     def _share_key(self, share: dict[str, Any]) -> bytes:
         if share["share_key"] is None:
             raise Problem(Code.CONFLICT, "This share has ended for good. Create a new one.")
-        return self._ring.master.unwrap(share["share_key"], _key_context(share["share_id"]))
+        return self._ring.master.unwrap(share["share_key"], share_key_context(share["share_id"]))
 
     def _code(self, share: dict[str, Any]) -> str:
         if share["code"] is None:
             raise Problem(Code.CONFLICT, "This share has ended for good. Create a new one.")
-        return self._ring.master.unwrap(share["code"], _code_context(share["share_id"])).decode()
+        return self._ring.master.unwrap(share["code"], access_code_context(share["share_id"])).decode()
 
 
-def _parse(text: str) -> ShareRecord:
+def parse_record(text: str) -> ShareRecord:
     """Errors: Problem INVALID."""
     try:
         record = ShareRecord.parse(text)
@@ -257,6 +291,13 @@ def _slot(share: dict[str, Any]) -> Slot:
     return Slot(share["salt"], share["memory_kib"], share["passes"], share["lanes"], share["verifier"], share["slot_key"])
 
 
+def _put_slot(db: Database, share_id: str, slot: Slot) -> None:
+    db.execute(
+        "UPDATE shares SET salt = ?, memory_kib = ?, passes = ?, lanes = ?, verifier = ?, slot_key = ? WHERE share_id = ?",
+        [slot.salt, slot.memory_kib, slot.passes, slot.lanes, slot.verifier, slot.slot_key, share_id],
+    )
+
+
 def _forget_failures(db: Database, share_id: str, code_tag: bytes) -> None:
     db.execute("UPDATE shares SET failures = 0, locked_at = NULL WHERE share_id = ?", [share_id])
     budgets.clear(db, code_tag)
@@ -271,13 +312,13 @@ def _write_down(db: Database, share: dict[str, Any], record: ShareRecord, now: i
         events.record(db, now, Action.SHARE_REFUSED, share["share_id"], detail={"state": state})
 
 
-def _context(record: ShareRecord, study_id: str) -> Context:
+def share_study_context(record: ShareRecord, study_id: str) -> Context:
     return Context("bildbrief/v1/share-study", bytes.fromhex(record.share_id), bytes.fromhex(study_id), record.digest())
 
 
-def _key_context(share_id: str) -> Context:
+def share_key_context(share_id: str) -> Context:
     return Context("bildbrief/v1/share-key", bytes.fromhex(share_id))
 
 
-def _code_context(share_id: str) -> Context:
+def access_code_context(share_id: str) -> Context:
     return Context("bildbrief/v1/access-code", bytes.fromhex(share_id))

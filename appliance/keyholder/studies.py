@@ -1,13 +1,17 @@
 """Study keys: one for each study, wrapped under the key of the month it was made in; forgotten once and for all."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlite_utils import Database
 
+from ..domain.audit import Action
 from ..domain.errors import Code, Problem
 from ..vault.keys import Context, new_key, unwrap, wrap
-from .ring import Ring, bury, refuse_buried, row
+from .events import caller, record, witness
+from .ring import Ring, bury, refuse_buried, row, rows
 
 
 class Studies:
@@ -30,11 +34,12 @@ class Studies:
                 if epoch_key is None:
                     self._drop_empty_epochs(db)
                     epoch_key = new_key()
-                    wrapped = self._ring.master.wrap(epoch_key, _epoch_context(epoch))
+                    wrapped = self._ring.master.wrap(epoch_key, epoch_context(epoch))
                     db.execute("INSERT INTO epochs (epoch, wrapped) VALUES (?, ?)", [epoch, wrapped])
                 key = new_key()
-                wrapped = wrap(epoch_key, key, _study_context(epoch, study_id))
+                wrapped = wrap(epoch_key, key, study_context(epoch, study_id))
                 db.execute("INSERT INTO studies (study_id, epoch, wrapped) VALUES (?, ?, ?)", [study_id, epoch, wrapped])
+                witness(db, self._ring.now(), "create_study_key", study_id=study_id, epoch=epoch)
         return key
 
     def study_keys(self, study_ids: Sequence[str]) -> dict[str, bytes | None]:
@@ -58,10 +63,19 @@ class Studies:
     def forget_study(self, study_id: str) -> None:
         """Destroy the key wherever it is wrapped, in shares too, and the key of a past month that has no study left. Repeatable."""
         with self._ring.write() as db:
-            db.execute("DELETE FROM share_studies WHERE study_id = ?", [study_id])
-            db.execute("DELETE FROM studies WHERE study_id = ?", [study_id])
-            bury(db, study_id, self._ring.now())
-            self._drop_empty_epochs(db)
+            self.forget(db, study_id)
+
+    def forget(self, db: Database, study_id: str) -> None:
+        """`forget_study` inside the caller's transaction. The event proves it: the digest is that of the wrapped key that was destroyed."""
+        now = self._ring.now()
+        found = row(db, "SELECT epoch, wrapped FROM studies WHERE study_id = ?", [study_id])
+        in_shares = db.execute("DELETE FROM share_studies WHERE study_id = ?", [study_id]).rowcount
+        db.execute("DELETE FROM studies WHERE study_id = ?", [study_id])
+        bury(db, study_id, now)
+        if found is not None:
+            proof = {"epoch": found["epoch"], "sha256": _digest(found), "in_shares": in_shares}
+            record(db, now, Action.KEY_DESTROYED, study_id=study_id, actor=caller.get(), detail=proof)
+        self._drop_empty_epochs(db)
 
     def key(self, db: Database, study_id: str) -> bytes | None:
         """The key of a study inside the caller's transaction. Errors: WrongWrap."""
@@ -72,23 +86,34 @@ class Studies:
         )
         if found is None:
             return None
-        epoch_key = self._ring.master.unwrap(found["epoch_key"], _epoch_context(found["epoch"]))
-        return unwrap(epoch_key, found["wrapped"], _study_context(found["epoch"], study_id))
+        epoch_key = self._ring.master.unwrap(found["epoch_key"], epoch_context(found["epoch"]))
+        return unwrap(epoch_key, found["wrapped"], study_context(found["epoch"], study_id))
 
     def _epoch_key(self, db: Database, epoch: str) -> bytes | None:
         found = row(db, "SELECT wrapped FROM epochs WHERE epoch = ?", [epoch])
-        return None if found is None else self._ring.master.unwrap(found["wrapped"], _epoch_context(epoch))
+        return None if found is None else self._ring.master.unwrap(found["wrapped"], epoch_context(epoch))
 
     def _drop_empty_epochs(self, db: Database) -> None:
-        db.execute("DELETE FROM epochs WHERE epoch < ? AND epoch NOT IN (SELECT epoch FROM studies)", [self._this_month()])
+        empty = rows(
+            db, "SELECT epoch, wrapped FROM epochs WHERE epoch < ? AND epoch NOT IN (SELECT epoch FROM studies)", [self._this_month()]
+        )
+        for found in empty:
+            db.execute("DELETE FROM epochs WHERE epoch = ?", [found["epoch"]])
+            proof = {"epoch": found["epoch"], "sha256": _digest(found)}
+            record(db, self._ring.now(), Action.KEY_DESTROYED, actor=caller.get(), detail=proof)
 
     def _this_month(self) -> str:
         return datetime.fromtimestamp(self._ring.now(), UTC).strftime("%Y-%m")
 
 
-def _epoch_context(epoch: str) -> Context:
+def _digest(found: dict[str, Any]) -> str:
+    """By what a destroyed key is recognised, e.g. in an old backup."""
+    return hashlib.sha256(found["wrapped"]).hexdigest()
+
+
+def epoch_context(epoch: str) -> Context:
     return Context("bildbrief/v1/epoch-key", epoch.encode())
 
 
-def _study_context(epoch: str, study_id: str) -> Context:
+def study_context(epoch: str, study_id: str) -> Context:
     return Context("bildbrief/v1/study-key", epoch.encode(), bytes.fromhex(study_id))

@@ -239,6 +239,10 @@ class Registry:
             return self._rows(AuditRow, "1 ORDER BY seq")
         return self._rows(AuditRow, "study_id = ? OR share_id = ? ORDER BY seq", [study_id, share_id])
 
+    def audit_of(self, actions: Iterable[Action], after: int, limit: int) -> list[AuditRow]:
+        """The first entries behind number `after` on these actions, oldest first."""
+        return self._rows(AuditRow, f"action IN {_GIVEN} AND seq > ? ORDER BY seq LIMIT ?", [json.dumps([*actions]), after, limit])
+
     def audit_is_whole(self) -> bool:
         """Whether each entry is chained to the one before it."""
         previous = FIRST

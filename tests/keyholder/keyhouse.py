@@ -6,7 +6,7 @@ from pathlib import Path
 
 from appliance.disk.places import admit
 from appliance.domain.share import DAY, Audience, ShareRecord
-from appliance.keyholder.client import Created, Keyholder
+from appliance.keyholder.client import AccessEvent, Created, Keyholder
 from appliance.keyholder.ring import Ring
 from appliance.keyholder.server import Server, handlers
 from appliance.vault.keys import new_id
@@ -58,6 +58,10 @@ class House:
         self.stop()
         for client in (self.desk, self.portal, self.ingester, self.tick):
             client.close()
+
+    def reader_events(self, after: int = 0, limit: int = 1000) -> list[AccessEvent]:
+        """Without what the keyholder did for other processes."""
+        return [event for event in self.tick.events(after, 1000) if event.actor == "reader"][:limit]
 
     @property
     def file(self) -> bytes:

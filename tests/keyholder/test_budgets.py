@@ -157,14 +157,14 @@ def test_fifty_wrong_passwords_lock_a_share_until_the_desk_unlocks_it(house: Hou
         assert tries.wrong(f"network {number}") == Wrong()
     assert tries.right("network 50") == Wrong(), "locked looks like wrong"
     assert house.desk.status()["shares_locked"] == 1
-    seen = [(event.action, event.share_id) for event in house.tick.events(0, 100)]
+    seen = [(event.action, event.share_id) for event in house.reader_events(0, 100)]
     assert seen.count(("share-locked", tries.record.share_id)) == 1
     assert seen.count(("share-refused", tries.record.share_id)) == 51
     house.restart()
     assert tries.right("network 51") == Wrong()
     house.desk.share_unlock(tries.record.share_id)
     assert isinstance(tries.right("network 50"), Opened)
-    actions = [event.action for event in house.tick.events(0, 100)]
+    actions = [event.action for event in house.reader_events(0, 100)]
     assert (actions.count("share-locked"), actions[-1]) == (1, "share-opened")
 
 
@@ -187,7 +187,7 @@ def test_a_new_password_unlocks_and_ends_the_wait(house: House, tries: Tries) ->
 def test_unknown_codes_never_lock_anything(house: House, tries: Tries) -> None:
     for number in range(60):
         assert tries.unknown(f"network {number}") == Wrong()
-    seen = house.tick.events(0, 100)
+    seen = house.reader_events(0, 100)
     assert {event.action for event in seen} == {"share-refused"}
     assert tries.record.share_id not in {event.share_id for event in seen}
     assert isinstance(tries.right(), Opened)

@@ -281,7 +281,7 @@ def test_events_tell_what_readers_did(house: House) -> None:
     opened(house, secrets)  # expired: the keyholder does not judge, but it does not call it opened either
     house.desk.share_revoke(record.share_id)
     opened(house, secrets)
-    events = house.tick.events(0, 10)
+    events = house.reader_events(0, 10)
     assert [(event.action, event.at - NOON, event.detail) for event in events] == [
         ("share-opened", 0, {}),
         ("report-read", 0, {"pages": 2}),
@@ -289,13 +289,13 @@ def test_events_tell_what_readers_did(house: House) -> None:
         ("share-refused", 91 * DAY, {"state": "revoked"}),
     ]
     assert {event.share_id for event in events} == {record.share_id}
-    assert [event.seq for event in house.tick.events(events[1].seq, 1)] == [events[2].seq]
+    assert [event.seq for event in house.reader_events(events[1].seq, 1)] == [events[2].seq]
     house.tick.events_done(events[2].seq)
     house.restart()
-    assert house.tick.events(0, 10) == events[3:]
+    assert house.reader_events(0, 10) == events[3:]
     house.tick.events_done(events[3].seq)
     opened(house, secrets)
-    assert house.tick.events(0, 10)[0].seq > events[3].seq
+    assert house.reader_events(0, 10)[0].seq > events[3].seq
 
 
 def test_the_portal_cannot_note_what_is_not_its_own(house: House) -> None:
@@ -311,7 +311,7 @@ def test_the_portal_cannot_note_what_is_not_its_own(house: House) -> None:
         with pytest.raises(Problem) as refused:
             house.portal.note(action, record.share_id, None, detail)
         assert refused.value.code is code
-    assert house.tick.events(0, 10) == []
+    assert house.reader_events(0, 10) == []
 
 
 def test_a_slot_is_made_as_specified(house: House) -> None:
