@@ -6,6 +6,7 @@ import click
 
 from .. import config
 from ..disk.places import Places, become
+from ..domain.errors import Code, Problem
 from ..keyholder.client import Keyholder
 from .common import as_json, out, told
 
@@ -18,6 +19,8 @@ def keys() -> None:
 def keyholder() -> Keyholder:
     """The running keyholder, on the operator's own socket."""
     found = config.read(os.environ)
+    if found.keyholder_address:
+        raise Problem(Code.CONFLICT, "The keyholder of this appliance is on another machine. Give this command there.")
     become("keyholder")
     return Keyholder(Places(found.data_dir, found.key_dir, found.run_dir).sockets / "operator.sock")
 

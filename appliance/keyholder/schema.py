@@ -52,3 +52,9 @@ def tables(db: Database) -> None:
 def facts(db: Database) -> None:
     """What is to be remembered of the ring as a whole: which master key it is under, when it was backed up, …"""
     db.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID")
+
+
+@migrations()
+def clients(db: Database) -> None:
+    """The certificates with which appliances on other machines may ask (SHA-256, hex). What is not here is not accepted."""
+    db.execute("CREATE TABLE clients (fingerprint TEXT PRIMARY KEY, host TEXT NOT NULL, not_after INTEGER NOT NULL) STRICT, WITHOUT ROWID")
