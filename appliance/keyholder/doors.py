@@ -140,7 +140,8 @@ class TlsDoor:
         try:
             caller.do_handshake()
         except ssl.SSLError as error:
-            log.warning("caller not accepted", reason=error.reason)
+            if not isinstance(error, ssl.SSLEOFError):  # who goes away by itself is nobody's concern
+                log.warning("caller not accepted", reason=error.reason)
             raise
         finally:
             with self._lock:

@@ -33,6 +33,8 @@ SENSE: dict[str, dict[str, Any]] = {
     "events": {"after": 0, "limit": 10},
     "events_done": {"upto": 0},
     "forget_study": {"study_id": ID},
+    "enrol": {"host": "praxis"},
+    "withdraw": {"host": "praxis"},
 }
 
 
