@@ -24,6 +24,7 @@ from .disk.places import Places
 from .domain.retention import Terms
 from .domain.share import DAY
 from .keyholder.client import Keyholder
+from .keyholder.tls import Remote
 from .registry import Registry
 from .registry.settings import Settings
 from .vault.blobs import Blobs, Local
@@ -57,7 +58,8 @@ class Appliance:
 
     @cached_property
     def keyholder(self) -> Keyholder:
-        return Keyholder(self.places.sockets / f"{self.role}.sock")
+        away = self.config.keyholder_address
+        return Keyholder(Remote(*away, self.places.client(self.role)) if away else self.places.sockets / f"{self.role}.sock")
 
     @cached_property
     def objects(self) -> Local:

@@ -19,6 +19,13 @@ from .domain.residency import REGION, aws, is_in_eu
 PREFIX = "BILDBRIEF_"
 
 
+class Endpoint(NamedTuple):
+    """Where somebody listens."""
+
+    host: str
+    port: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All settings of one appliance. What each means stands in `SETTINGS`."""
@@ -57,6 +64,8 @@ class Config:
     mirror_secret_key: str | None
     mirror_declared_eu: bool
     rehearse_days: int
+    keyholder_listen: Endpoint | None
+    keyholder_address: Endpoint | None
 
     def __repr__(self) -> str:
         """Without values: a configuration that lands in a log must not take its secrets along."""
@@ -117,6 +126,18 @@ def _mirror(text: str) -> str:
     raise ValueError("is no mirror; give s3://BUCKET or file:///DIRECTORY")
 
 
+def _endpoint(text: str) -> Endpoint:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname or not parts.port or parts.netloc != text or parts.username is not None:
+        raise ValueError("is no address with a port; give one like 192.168.1.20:8443")
+    return Endpoint(parts.hostname, parts.port)
+
+
+def _listening(text: str) -> Endpoint:
+    host, port = _endpoint(text)
+    return Endpoint(_host(host), port)
+
+
 def _language(text: str) -> str:
     if text not in ("de", "en"):
         raise ValueError("is not a language we speak; give de or en")
@@ -168,6 +189,8 @@ SETTINGS: dict[str, Setting] = {
     "mirror_secret_key": Setting(str, None, "secret key of the S3 bucket"),
     "mirror_declared_eu": Setting(_yes_no, "no", "yes: we have made sure that an unknown endpoint keeps data in the EU"),
     "rehearse_days": Setting(_integer(0, 36_500), "0", "shifts the clock of all processes, to rehearse what happens later"),
+    "keyholder_listen": Setting(_listening, None, "ADDRESS:PORT where the keyholder answers an appliance on another machine"),
+    "keyholder_address": Setting(_endpoint, None, "HOST:PORT of the keyholder on another machine; unset: it runs on this one"),
 }
 
 

@@ -5,7 +5,6 @@ The imports stand inside on purpose: a process has in its memory only the code t
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import Final
 
 from . import config as configuration
 from . import log as logging
+from . import memory
 from .config import Config, now_of
 from .disk.places import Places
 from .domain.errors import Problem
@@ -39,6 +39,7 @@ def _keyholder(config: Config, ready: Event, stop: Event) -> None:
         argon2_memory_kib=config.argon2_memory_kib,
         ready=ready,
         stop=stop,
+        listen=config.keyholder_listen,
     )
 
 
@@ -138,7 +139,7 @@ ENTRIES: Final[dict[str, Callable[[Config, Event, Event], None]]] = {
 
 def run_process(name: str, config: Config) -> None:
     """Run one process until SIGTERM or SIGINT, or until its supervisor is gone."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold keys and images
+    memory.protect()  # it holds keys and images
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     logging.set_up(name)
     ready, stop = Event(), Event()

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,9 @@ from .processes import READY_FD
 
 PROCESSES: Final = ("keyholder", "ingester", "receiver", "desk", "portal", "clock")
 """In the order of starting: those who answer before those who ask."""
+
+_STOPPING: Final = ("receiver", "portal", "desk", "clock", "ingester", "keyholder")
+"""In the order of stopping: those who take in first, the keyholder last."""
 
 _SECRETS: Final = {f"{PREFIX}MIRROR_ACCESS_KEY": "clock", f"{PREFIX}MIRROR_SECRET_KEY": "clock"}
 _BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0)
@@ -54,11 +57,13 @@ class Child:
 class Supervisor:
     """Runs until told to stop. `environment` is what the processes get, less the secrets that are not theirs."""
 
-    def __init__(self, health_file: Path, environment: Mapping[str, str], lines: Mapping[str, str]) -> None:
+    def __init__(
+        self, health_file: Path, environment: Mapping[str, str], lines: Mapping[str, str], names: Collection[str] = PROCESSES
+    ) -> None:
         self._health_file = health_file
         self._environment = dict(environment)
         self._lines = lines
-        self._children = [Child(name) for name in PROCESSES]
+        self._children = [Child(name) for name in PROCESSES if name in names]
         self._selector = selectors.DefaultSelector()
         self._stopping = False
 
@@ -126,17 +131,15 @@ class Supervisor:
         self._write_health()
 
     def _stop_all(self) -> None:
-        """Those who take in first, the keyholder last."""
         deadline = time.monotonic() + _PATIENCE
-        for name in ("receiver", "portal", "desk", "clock", "ingester", "keyholder"):
-            child = next(child for child in self._children if child.name == name)
+        for child in sorted(self._children, key=lambda child: _STOPPING.index(child.name)):
             if child.process is None:
                 continue
             child.process.terminate()
             try:
                 child.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.error("process had to be killed", name=name)
+                log.error("process had to be killed", name=child.name)
                 child.process.kill()
                 child.process.wait()
             child.process = None

@@ -13,10 +13,11 @@ from ..disk.places import Places, users_exist
 from ..domain.codes import show_code, show_password
 from ..domain.share import DAY, Audience, Release
 from ..processes import ENTRIES, run_process
-from ..supervisor import Supervisor
+from ..supervisor import PROCESSES, Supervisor
 from ..supervisor import health as health_of
 from .common import as_json, operator, out, told
 from .keys import keys
+from .remote import accept, enrol, withdraw
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,17 +27,20 @@ def main() -> None:
 
 
 main.add_command(keys)
+for command in (enrol, withdraw, accept):
+    keys.add_command(command)
 
 
 @main.command()
+@click.option("--only", type=click.Choice(["keyholder"]), help="Run nothing but the keyholder, for an appliance on another machine.")
 @told
-def serve() -> None:
+def serve(only: str | None) -> None:
     """Run the whole appliance until it is told to stop."""
     found = config.read(os.environ)
     config.require_secrets(found)
     log.set_up("supervisor")
     places = Places(found.data_dir, found.key_dir, found.run_dir)
-    places.prepare(users=users_exist())
+    places.prepare(users=users_exist(), roots=("keys", "run") if only else ("keys", "data", "run"))
     if found.rehearse_days:
         click.echo(f"REHEARSAL: all clocks are {found.rehearse_days} days ahead.")
     lines = {
@@ -44,8 +48,14 @@ def serve() -> None:
         "desk": f"{found.desk_url} (practice network only)",
         "portal": f"{found.public_url}, listening at {found.portal_host}:{found.portal_port}",
         "clock": f"mirror {found.mirror_url or 'off'}",
+        "keyholder": "" if found.keyholder_listen is None else "for other machines: {}:{}".format(*found.keyholder_listen),
     }
-    Supervisor(places.run / "health.json", os.environ, lines).run()
+    away = found.keyholder_address
+    names = {only} if only else set(PROCESSES) - ({"keyholder"} if away else set())
+    if away and not only:
+        enrolled = "" if places.client("desk").exists() else "; not enrolled yet: bildbrief keys accept"
+        click.echo(f"keyholder  on another machine, {away.host}:{away.port}{enrolled}")
+    Supervisor(places.run / "health.json", os.environ, lines, names).run()
 
 
 @main.command()

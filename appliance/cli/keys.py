@@ -36,6 +36,8 @@ def keys() -> None:
 def _found() -> tuple[Config, Places]:
     """The configuration, and the keyholder's rights. Directories are made if this is the first thing that ever runs here."""
     found = config.read(os.environ)
+    if found.keyholder_address:
+        raise Problem(Code.CONFLICT, "The keyholder of this appliance is on another machine. Give this command there.")
     places = Places(found.data_dir, found.key_dir, found.run_dir)
     new = not places.keys.exists() or (users_exist() and places.keys.stat().st_uid != USERS["keyholder"].uid)
     if new:
@@ -45,8 +47,12 @@ def _found() -> tuple[Config, Places]:
     return found, places
 
 
-def _keyholder(places: Places) -> Keyholder:
+def keyholder() -> Keyholder:
     """The running keyholder, on the operator's own socket."""
+    return _keyholder(_found()[1])
+
+
+def _keyholder(places: Places) -> Keyholder:
     return Keyholder(places.sockets / "operator.sock")
 
 

@@ -15,8 +15,8 @@ def fsync_dir(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_file(path: Path, pieces: Iterable[bytes], *, mode: int = 0o666) -> None:
-    """Write a whole file, atomically and durably, in place of any before. `mode` is what the umask takes from.
+def write_file(path: Path, pieces: Iterable[bytes], *, mode: int = 0o666, owner: int = -1) -> None:
+    """Write a whole file, atomically and durably, in place of any before. `mode` is what the umask takes from; `owner` -1: as it comes.
 
     A temporary file in the same directory → fsync → rename → fsync of the directory. Errors: OSError; then the temporary file is gone.
     """
@@ -27,6 +27,7 @@ def write_file(path: Path, pieces: Iterable[bytes], *, mode: int = 0o666) -> Non
             for piece in pieces:
                 file.write(piece)
             file.flush()
+            os.fchown(file.fileno(), owner, -1)
             os.fsync(file.fileno())
         temporary.rename(path)
     except BaseException:
@@ -35,6 +36,6 @@ def write_file(path: Path, pieces: Iterable[bytes], *, mode: int = 0o666) -> Non
     fsync_dir(path.parent)
 
 
-def replace_file(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+def replace_file(path: Path, content: bytes, *, mode: int = 0o666, owner: int = -1) -> None:
     """`write_file` of one piece."""
-    write_file(path, (content,), mode=mode)
+    write_file(path, (content,), mode=mode, owner=owner)

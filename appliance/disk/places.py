@@ -8,6 +8,7 @@ the files behind a gate need no rules of their own. Without those users (on a wo
 
 import os
 import pwd
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +51,8 @@ class Place(NamedTuple):
 
 # Parents before what is in them.
 TABLE = (
-    Place("keys", 801, 801, 0o700),
+    Place("keys", 801, 801, 0o711),  # all may pass to keys/clients; what is beside it is the keyholder's own
+    Place("keys/clients", ROOT, ROOT, 0o711),  # each file in it belongs to the process that it lets in
     Place("data", ROOT, ROOT, 0o755),
     Place("data/intake", 803, 802, 0o750),  # the ingester leaves the public key here
     # Set-group-id: what the receiver makes belongs to the keepers, so that the ingester may link it (fs.protected_hardlinks).
@@ -93,24 +95,29 @@ class Places:
     def sockets(self) -> Path:
         return self.run / "keyholder"
 
+    def client(self, role: str) -> Path:
+        """What lets the process `role` in at a keyholder on another machine."""
+        return self.keys / f"clients/{role}.pem"
+
     def path(self, place: Place) -> Path:
         root, _, rest = place.name.partition("/")
         return Path(getattr(self, root), rest)
 
-    def prepare(self, *, users: bool) -> None:
-        """Make every directory, before any process starts. Repeatable, also after a kill at any point.
+    def prepare(self, *, users: bool, roots: Collection[str] = ("keys", "data", "run")) -> None:
+        """Make every directory below these roots, before any process starts. Repeatable, also after a kill at any point.
 
         `users`: give each to its owner. That takes root, but of root's powers only CAP_CHOWN: each directory is taken over,
         set right as its owner, and handed on, innermost first. Errors: OSError.
         """
-        for place in TABLE:
+        table = [place for place in TABLE if place.name.partition("/")[0] in roots]
+        for place in table:
             path = self.path(place)
             if users and path.exists():
                 os.chown(path, ROOT, ROOT)
                 path.chmod(0o700)
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if users:
-            for place in reversed(TABLE):
+            for place in reversed(table):
                 path = self.path(place)
                 path.chmod(place.mode)
                 os.chown(path, place.owner, place.group)

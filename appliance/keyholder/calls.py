@@ -1,8 +1,9 @@
 """What can be asked of the keyholder, by whom, and how it travels: one table for server, client, tests and documentation.
 
-A frame is a 4-byte big-endian length and so many bytes of one JSON object, over a Unix stream socket; a connection carries any
-number of calls, one after the other. Request `{"call": name, parameter: value, …}`; answer `{"ok": result}` or
-`{"problem": {"code", "message", "values"}}`. Bytes travel as base64url without padding.
+A frame is a 4-byte big-endian length and so many bytes of one JSON object, over a Unix stream socket or TLS (`tls`); a connection
+carries any number of calls, one after the other. Request `{"call": name, parameter: value, …}`; answer `{"ok": result}` or
+`{"problem": {"code", "message", "values"}}`. Bytes travel as base64url without padding. Over TLS the keyholder speaks first: an answer
+that says whether it accepts the caller's certificate.
 """
 
 import base64
@@ -19,6 +20,8 @@ from ..domain.errors import Code, Problem
 FRAME_LIMIT: Final = 4 << 20
 ROLES: Final = ("ingester", "desk", "portal", "clock", "operator")
 """Each has a socket of its own. The operator is a person at a command line, with the rights of the keyholder's own user."""
+REMOTE: Final = ("ingester", "desk", "portal", "clock")
+"""Those that may ask from another machine: never the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +223,13 @@ CALLS: Final[dict[str, Call]] = {
     ),
     "rebury_done": Call(("clock",), _NONE, NOTHING, "the restored ring has been told everything; answer everybody again", always=True),
     "rotate_intake": Call(("operator",), _NONE, KEY_ID, "a new intake key pair at once"),
+    "enrol": Call(
+        ("operator",),
+        fields(host=text(64)),
+        fields(**dict.fromkeys(REMOTE, text(8192))),
+        "make certificates with which an appliance on another machine may ask; the older ones stay",
+    ),
+    "withdraw": Call(("operator",), fields(host=text(64)), NUMBER, "refuse all certificates of a machine from now on; how many"),
 }
 
 

@@ -1,17 +1,23 @@
-"""The keyholder as the other processes see it: one method for each call of the table, over this process's own socket."""
+"""The keyholder as the other processes see it: one method for each call of the table, over this process's own socket or certificate."""
 
+import select
 import socket
+import ssl
 import struct
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..domain.errors import Code, Problem
 from .calls import CALLS, FRAME_LIMIT, pack, receive, unpack
+from .tls import HANDSHAKE, SERVER_NAME, Remote, client_context
 
 IDLE = 8  # connections kept for the next call
+FRESH = 30.0  # seconds they are kept; less than the keyholder's patience (`doors.IDLE`), which could end in the middle of a call
 MANY = 2000  # study keys asked for at a time
 
 
@@ -84,17 +90,17 @@ class Keyholder:
     Every method raises the keyholder's own Problems (docs in `calls.CALLS`), and UNAVAILABLE when it does not answer.
     """
 
-    def __init__(self, path: Path, timeout: float = 30.0) -> None:
-        """`path`: the socket of this process's role. `timeout`: seconds for one answer."""
-        self._path = path
+    def __init__(self, where: Path | Remote, timeout: float = 30.0) -> None:
+        """`where`: the socket of this process's role, or a keyholder on another machine. `timeout`: seconds for one answer."""
+        self._where = where
         self._timeout = timeout
-        self._idle: list[socket.socket] = []
+        self._idle: list[tuple[socket.socket, float]] = []  # with the time of its last use
         self._lock = threading.Lock()
 
     def close(self) -> None:
         with self._lock:
             while self._idle:
-                self._idle.pop().close()
+                self._idle.pop()[0].close()
 
     # -- all ---------------------------------------------------------------------------------------------------------
 
@@ -200,6 +206,15 @@ class Keyholder:
     def rotate_intake(self) -> str:
         return str(self._call("rotate_intake"))
 
+    # -- machines ----------------------------------------------------------------------------------------------------
+
+    def enrol(self, host: str) -> dict[str, str]:
+        """The credentials of each role (`authority`)."""
+        return dict(self._call("enrol", host=host))
+
+    def withdraw(self, host: str) -> int:
+        return int(self._call("withdraw", host=host))
+
     # -- the wire ----------------------------------------------------------------------------------------------------
 
     def _call(self, name: str, **values: Any) -> Any:
@@ -208,23 +223,17 @@ class Keyholder:
         connection = None
         try:
             connection = self._send(frame)
-            (length,) = struct.unpack(">I", receive(connection, 4))
-            if length > FRAME_LIMIT:
-                raise ValueError("frame too long")  # noqa: TRY301
-            answer = unpack(receive(connection, length))
-            if "problem" in answer:
-                problem = Problem(Code(answer["problem"]["code"]), answer["problem"]["message"], **answer["problem"]["values"])
-                result = None
-            else:
-                problem = None
-                result = call.gives.decode(answer["ok"])
+            answer = _answer(connection)
+            problem = _problem(answer)
+            result = None if problem else call.gives.decode(answer["ok"])
         except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
             if connection is not None:
                 connection.close()
+            self.close()  # the others have most likely ended with it
             raise Problem(Code.UNAVAILABLE, "The keyholder does not answer. Please try again in a moment.") from error
         with self._lock:
             if len(self._idle) < IDLE:
-                self._idle.append(connection)
+                self._idle.append((connection, time.monotonic()))
                 connection = None
         if connection is not None:
             connection.close()
@@ -233,27 +242,86 @@ class Keyholder:
         return result
 
     def _send(self, frame: bytes) -> socket.socket:
-        """Send on an idle connection, or on a new one if the keyholder has ended that (it was restarted).
+        """Send on an idle connection, or on a new one if the keyholder has ended those (it was restarted).
 
         Only what was not sent is sent again: some calls must not happen twice.
         """
         while True:
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
+                connection, since = self._idle.pop() if self._idle else (None, 0.0)
             if connection is None:
                 break
+            if time.monotonic() - since > FRESH or _has_ended(connection):
+                connection.close()
+                continue
             try:
                 connection.sendall(frame)
             except OSError:
                 connection.close()
             else:
                 return connection
-        connection = socket.socket(socket.AF_UNIX)
+        connection = _dial(self._where)
         try:
             connection.settimeout(self._timeout)
-            connection.connect(str(self._path))
             connection.sendall(frame)
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def _dial(where: Path | Remote) -> socket.socket:
+    """A new connection over which the keyholder will answer. Errors: OSError, EOFError, ValueError; Problem if it refuses."""
+    if isinstance(where, Remote):
+        return _dial_remote(where)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(where))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _dial_remote(where: Remote) -> socket.socket:
+    # The credentials are read each time: new ones count without a restart.
+    context = client_context(where.credentials)
+    with ExitStack() as undo:
+        connection: socket.socket = undo.enter_context(socket.create_connection((where.host, where.port), HANDSHAKE))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            connection = undo.enter_context(context.wrap_socket(connection, server_hostname=SERVER_NAME))
+            # In TLS 1.3 the keyholder judges our certificate after our side is done: its first words tell (`calls`).
+            problem = _problem(_answer(connection))
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            raise
+        except ssl.SSLError as error:
+            raise Problem(
+                Code.UNAVAILABLE,
+                "This appliance and its keyholder do not accept each other's certificates. Whoever looks after them must enrol it anew.",
+            ) from error
+        if problem is not None:
+            raise problem
+        undo.pop_all()
+    return connection
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Between two calls the keyholder says nothing: all that can be read is the end."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _answer(connection: socket.socket) -> dict[str, Any]:
+    (length,) = struct.unpack(">I", receive(connection, 4))
+    if length > FRAME_LIMIT:
+        raise ValueError("frame too long")
+    return unpack(receive(connection, length))
+
+
+def _problem(answer: Mapping[str, Any]) -> Problem | None:
+    if "problem" not in answer:
+        return None
+    told = answer["problem"]
+    return Problem(Code(told["code"]), told["message"], **told["values"])

@@ -23,9 +23,10 @@ from .schema import migrations
 MASTER: Final = "master.key"
 RING: Final = "ring.sqlite3"
 
-SECRETS: Final = ("index", "pepper", "device", "uid", "desk", "snapshot")
+SECRETS: Final = ("index", "pepper", "device", "uid", "desk", "snapshot", "authority")
 """Index: finds codes and counts attempts. Pepper: Argon2id's secret. Device: marks browsers that opened a share. Uid: recognises
-studies. Desk: seals what the desk keeps on people. Snapshot: seals copies of the registry."""
+studies. Desk: seals what the desk keeps on people. Snapshot: seals copies of the registry. Authority: signs the certificates of
+appliances on other machines."""
 
 
 class Ring:

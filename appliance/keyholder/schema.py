@@ -64,6 +64,12 @@ def witnessed(db: Database) -> None:
     db.execute("ALTER TABLE events ADD COLUMN study_id TEXT")
 
 
+@migrations()
+def clients(db: Database) -> None:
+    """The certificates with which appliances on other machines may ask (SHA-256, hex). What is not here is not accepted."""
+    db.execute("CREATE TABLE clients (fingerprint TEXT PRIMARY KEY, host TEXT NOT NULL, not_after INTEGER NOT NULL) STRICT, WITHOUT ROWID")
+
+
 def newer(db: Database) -> bool:
     """Whether a ring has tables that this version does not know."""
     with closing(sqlite3.connect(":memory:")) as nothing:

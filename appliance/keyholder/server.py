@@ -1,11 +1,9 @@
-"""The keyholder: the only process that reads the key directory. It answers each role on that role's own socket, and nobody else.
+"""The keyholder: the only process that reads the key directory. It answers each role by that role's own ways in, and nobody else.
 
-Whoever can connect to a socket has its role (`disk.places.admit`); the table in `calls` says what a role may ask. What cannot be
-understood is refused and ends the connection at worst, never the process.
+By which door a caller comes in tells its role (`doors`); the table in `calls` says what a role may ask. What cannot be understood
+is refused and ends the connection at worst, never the process.
 """
 
-import ctypes
-import resource
 import socket
 import struct
 import threading
@@ -15,12 +13,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from .. import memory
+from ..config import Endpoint
 from ..disk.places import admit
 from ..domain.errors import Code, Problem
 from ..log import log
 from ..vault.keys import self_test
+from .authority import Authority, enrolled
 from .backup import remembered
 from .calls import CALLS, FRAME_LIMIT, ROLES, Call, pack, receive, unpack
+from .doors import Door, TlsDoor, UnixDoor, WhoAsks, end
 from .events import Events, caller
 from .intake import Intake
 from .reburial import Reburial
@@ -28,7 +30,6 @@ from .ring import Ring
 from .shares import Shares
 from .studies import Studies
 
-CONNECTIONS: Final = 64  # at a time, for each role; more wait
 WHOLE: Final = 10.0  # seconds for the rest of a frame, once it has begun
 PATIENCE: Final = 10.0  # seconds for calls under way, when stopping
 
@@ -44,26 +45,23 @@ def serve(
     ready: threading.Event,
     stop: threading.Event,
     admit: Callable[[Path, str], None] = admit,
+    listen: Endpoint | None = None,
 ) -> None:
-    """Answer until `stop` is set. `sockets`: the directory of `<role>.sock`; `admit` lets a role's user connect to its socket.
+    """Answer until `stop` is set. `sockets`: the directory of `<role>.sock`; `admit` lets a role's user connect to its socket;
+    `listen`: where other machines may ask, if they may.
 
     Errors: Problem when the key directory cannot be used (see `Ring.opened`) or the cryptography fails its self test.
     """
-    harden()
+    memory.protect()
+    memory.lock()
     self_test()
     with Ring.opened(key_dir, now) as ring:
-        server = Server(handlers(ring, argon2_memory_kib), sockets, admit)
+        remote = None if listen is None else TlsDoor(listen.host, listen.port, Authority(ring))
+        server = Server(handlers(ring, argon2_memory_kib), sockets, admit, remote)
         log.info("keyholder ready", provider=ring.master.provider)
         ready.set()
         stop.wait()
         server.close()
-
-
-def harden() -> None:
-    """No core file of this process, and no other process of its user may look into its memory (prctl(2), PR_SET_DUMPABLE)."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) != 0:
-        log.error("memory of the keyholder is not protected")
 
 
 def handlers(ring: Ring, argon2_memory_kib: int) -> dict[str, Handler]:
@@ -71,7 +69,7 @@ def handlers(ring: Ring, argon2_memory_kib: int) -> dict[str, Handler]:
     studies, intake, events = Studies(ring), Intake(ring), Events(ring)
     shares = Shares(ring, studies, argon2_memory_kib)
     reburial = Reburial(ring, studies, shares, events)
-    parts = (shares, studies, intake, events, reburial)  # the last one that has a call answers it
+    parts = (shares, studies, intake, events, Authority(ring), reburial)  # the last one that has a call answers it
     found = {name: getattr(part, name) for part in parts for name in CALLS if hasattr(part, name)}
     found |= {"status": lambda: status(ring), "uid_key": lambda: ring.secret("uid"), "desk_key": lambda: ring.secret("desk")}
     for name, call in CALLS.items():
@@ -101,109 +99,101 @@ def status(ring: Ring) -> dict[str, Any]:
     db, now = ring.here(), ring.now()
     facts = {found["name"]: found["value"] for found in db.query("SELECT name, value FROM facts")}
     counted = {name: list(db.query(sql, {"now": now}))[0]["n"] for name, sql in counts.items()}  # noqa: RUF015
-    return {"provider": ring.master.provider} | counted | remembered(facts)
+    here = {"provider": ring.master.provider, "memory": "locked" if memory.locked() else "swappable"}
+    return here | counted | remembered(facts) | enrolled(ring)
 
 
 class Server:
-    """Listens from the moment it is made. One thread for each socket, one for each connection."""
+    """Listens from the moment it is made. One thread for each door, one for each connection."""
 
-    def __init__(self, handlers: Mapping[str, Handler], sockets: Path, admit: Callable[[Path, str], None]) -> None:
+    def __init__(
+        self, handlers: Mapping[str, Handler], sockets: Path, admit: Callable[[Path, str], None], remote: TlsDoor | None = None
+    ) -> None:
+        """`remote`: the door for other machines, if there is one."""
         self._handlers = handlers
         self._stopping = False
         self._lock = threading.Lock()
         self._connections: dict[socket.socket, threading.Thread] = {}
-        self._listeners: list[tuple[Path, socket.socket, threading.Thread]] = []
-        for role in ROLES:
-            path = sockets / f"{role}.sock"
-            listener = socket.socket(socket.AF_UNIX)
-            try:
-                path.unlink(missing_ok=True)  # of a keyholder that was killed; the key directory's lock says there is no other
-                listener.bind(str(path))
-                admit(path, role)
-            except OSError as error:
-                listener.close()
-                self.close()
-                raise Problem(
-                    Code.UNAVAILABLE,
-                    "The socket %(path)s cannot be made. Choose a run_dir that can be written to, with a short path (107 bytes in all).",
-                    path=str(path),
-                ) from error
-            listener.listen(CONNECTIONS)
-            thread = threading.Thread(target=self._accept, args=(listener, role), name=f"keyholder {role}", daemon=True)
-            self._listeners.append((path, listener, thread))
-        for _, _, thread in self._listeners:
+        self._doors: list[tuple[Door, threading.Thread]] = []
+        try:
+            if remote is not None:
+                self._add(remote)
+            for role in ROLES:
+                self._add(UnixDoor(sockets / f"{role}.sock", role, admit))
+        except Problem:
+            self.close()
+            raise
+        for _, thread in self._doors:
             thread.start()
 
     def close(self) -> None:
         """Stop listening, let calls under way finish, end all connections."""
         self._stopping = True
-        for path, listener, thread in self._listeners:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)  # wakes accept
+        for door, thread in self._doors:
+            door.close()
             if thread.ident is not None:
                 thread.join(PATIENCE)
-            listener.close()
-            path.unlink(missing_ok=True)
         with self._lock:
             open_now = list(self._connections.items())
         for connection, _ in open_now:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RD)  # an answer still goes out
+            end(connection, socket.SHUT_RD)  # an answer still goes out
         for _, thread in open_now:
             thread.join(PATIENCE)
 
-    def _accept(self, listener: socket.socket, role: str) -> None:
-        places = threading.BoundedSemaphore(CONNECTIONS)
+    def _add(self, door: Door) -> None:
+        self._doors.append((door, threading.Thread(target=self._accept, args=(door,), name=f"keyholder {door.name}", daemon=True)))
+
+    def _accept(self, door: Door) -> None:
         while not self._stopping:
-            if not places.acquire(timeout=0.5):
-                continue
             try:
-                connection, _ = listener.accept()
+                connection = door.accept()
             except OSError:
-                places.release()
                 if not self._stopping:
-                    log.error("keyholder cannot accept", role=role, exc_info=True)
+                    log.error("keyholder cannot accept", door=door.name, exc_info=True)
                     time.sleep(0.1)
                 continue
-            thread = threading.Thread(target=self._converse, args=(connection, role, places), daemon=True)
+            if connection is None:
+                continue
+            thread = threading.Thread(target=self._converse, args=(connection, door), daemon=True)
             with self._lock:
                 self._connections[connection] = thread
             thread.start()
 
-    def _converse(self, connection: socket.socket, role: str, places: threading.BoundedSemaphore) -> None:
-        caller.set(role)  # a thread has a context of its own
+    def _converse(self, connection: socket.socket, door: Door) -> None:
         try:
-            while not self._stopping and self._one_call(connection, role):
-                pass
+            with door.entered(connection) as who_asks:
+                while not self._stopping and self._one_call(connection, who_asks, door.idle):
+                    pass
+        except Problem as problem:  # not let in, or not any more
+            with suppress(OSError):
+                connection.sendall(pack(_told(problem)))
         except (OSError, EOFError):
             pass  # the other side is gone, or stopped in the middle of a frame
         except Exception:  # noqa: BLE001  (nothing that a caller sends may end more than its own connection)
-            log.error("keyholder connection failed", role=role, exc_info=True)
+            log.error("keyholder connection failed", door=door.name, exc_info=True)
         finally:
             with self._lock:
                 self._connections.pop(connection, None)
             connection.close()
-            places.release()
 
-    def _one_call(self, connection: socket.socket, role: str) -> bool:
-        """Receive a request, send its answer. False when the connection is to end."""
-        connection.settimeout(None)
+    def _one_call(self, connection: socket.socket, who_asks: WhoAsks, idle: float | None) -> bool:
+        """Receive a request, send its answer. False when the connection is to end. Errors: Problem when the caller may not ask any more."""
+        connection.settimeout(idle)
         start = connection.recv(1)
         if not start:
             return False
         connection.settimeout(WHOLE)
         (length,) = struct.unpack(">I", start + receive(connection, 3))
         if length > FRAME_LIMIT:
-            connection.sendall(
-                pack(_told(Problem(Code.TOO_LARGE, "This is too much for one question to the keyholder. Choose fewer studies.")))
-            )
-            return False
-        answer = self._answer(receive(connection, length), role)
+            raise Problem(Code.TOO_LARGE, "This is too much for one question to the keyholder. Choose fewer studies.")
+        body = receive(connection, length)
+        answer = self._answer(body, who_asks())
         connection.settimeout(WHOLE)
         connection.sendall(answer)
         return True
 
     def _answer(self, body: bytes, role: str) -> bytes:
+        caller.set(role)  # a thread has a context of its own
         try:
             call, handler, values = self._understand(body, role)
             return pack({"ok": call.gives.encode(handler(**values))})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import PREFIX, SETTINGS, Config, read, require_secrets
+from appliance.config import PREFIX, SETTINGS, Config, Endpoint, read, require_secrets
 from appliance.domain.errors import Problem
 
 # A value for each setting that is not its default, as written and as read.
@@ -44,6 +44,8 @@ DISTINCT = {
     "mirror_secret_key": ("secret", "secret"),
     "mirror_declared_eu": ("yes", True),
     "rehearse_days": ("104", 104),
+    "keyholder_listen": ("[::1]:8443", Endpoint("::1", 8443)),
+    "keyholder_address": ("keys.praxis.example:8444", Endpoint("keys.praxis.example", 8444)),
 }
 
 
@@ -91,6 +93,8 @@ def test_all_problems_are_told_at_once_each_with_a_hint(tmp_path: Path) -> None:
                 f"{PREFIX}MIRROR_URL": "ftp://there",
                 f"{PREFIX}LANGUAGE": "fr",
                 f"{PREFIX}DESK_HOST": "localhost",
+                f"{PREFIX}KEYHOLDER_LISTEN": "keys.praxis.example:8443",
+                f"{PREFIX}KEYHOLDER_ADDRESS": "keys.praxis.example",
             }
         )
     told = str(caught.value)
@@ -105,9 +109,11 @@ def test_all_problems_are_told_at_once_each_with_a_hint(tmp_path: Path) -> None:
         "MIRROR_URL",
         "LANGUAGE",
         "DESK_HOST",
+        "KEYHOLDER_LISTEN",
+        "KEYHOLDER_ADDRESS",
     ):
         assert part in told
-    assert told.count("\n") == 10
+    assert told.count("\n") == 12
 
 
 @pytest.mark.parametrize(
@@ -124,6 +130,14 @@ def test_all_problems_are_told_at_once_each_with_a_hint(tmp_path: Path) -> None:
 def test_contradictions(given: dict[str, str], part: str) -> None:
     with pytest.raises(Problem, match=part):
         read({f"{PREFIX}{name}": value for name, value in given.items()})
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "a:", ":8443", "a:0", "a:70000", "a:b", "https://a:8443", "a:8443/x", "u@a:8443", "[::1:8443", "a b:x"]
+)
+def test_what_is_no_address_with_a_port(text: str) -> None:
+    with pytest.raises(Problem, match="KEYHOLDER_ADDRESS"):
+        read({f"{PREFIX}KEYHOLDER_ADDRESS": text})
 
 
 def test_a_bucket_needs_keys_which_only_some_processes_get() -> None:

@@ -50,7 +50,7 @@ def test_the_image_has_the_users_of_the_table() -> None:
 def test_every_command_named_exists() -> None:
     from appliance.cli import main  # everything the appliance has hangs on it
 
-    named = re.findall(r"`bildbrief ([a-z]+)(?: ([a-z-]+))?[^`]*`", OPERATIONS)
+    named = re.findall(r"`bildbrief ([a-z]+)(?: ([a-z][a-z-]+))?[^`]*`", OPERATIONS)
     assert named
     for word, second in named:
         command = main.commands[word]

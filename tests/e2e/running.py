@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,9 @@ def until(true: Callable[[], Any], what: str, seconds: float = 60, *, every: flo
 class Running:
     """`bildbrief serve` as the README starts it. What it prints and logs is kept in `log`."""
 
-    def __init__(self, directory: Path, **settings: object) -> None:
+    def __init__(self, directory: Path, *, only: str = "", prefix: Sequence[str] = (), **settings: object) -> None:
+        """`only`: the one process to run; `prefix`: words before the command."""
+        self._command = [*prefix, sys.executable, "-m", "appliance", "serve", *(["--only", only] if only else [])]
         self.directory = directory
         self.dicom, self.desk, self.portal = free_port(), free_port(), free_port()
         given = {
@@ -81,9 +83,7 @@ class Running:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "appliance", "serve"], env=self.environment, stdout=log, stderr=log, start_new_session=True
-            )
+            self._process = subprocess.Popen(self._command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
         self.wait_up()
 
     @contextmanager

@@ -25,7 +25,7 @@ def test_the_keys_are_lost_and_come_back(tmp_path: Path) -> None:
         late = box.cli("share", "create", study["study"])
         box.stop()
 
-        for file in list(box.keys.iterdir()):
+        for file in [path for path in box.keys.iterdir() if path.is_file()]:
             file.unlink()
         assert "back" in box.cli_raw("keys", "recover", stdin=f"{words[2]}\n{words[0]}\n").stdout
         assert box.cli("keys", "restore", backup)["shares"] == 2

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from appliance.disk.places import admit
 from appliance.domain.share import DAY, Audience, ShareRecord
+from appliance.keyholder.authority import Authority
 from appliance.keyholder.client import AccessEvent, Created, Keyholder
+from appliance.keyholder.doors import TlsDoor
 from appliance.keyholder.ring import Ring
 from appliance.keyholder.server import Server, handlers
 from appliance.vault.keys import new_id
@@ -39,12 +41,16 @@ class House:
         self.desk, self.portal, self.ingester, self.tick = (
             Keyholder(self.sockets / f"{role}.sock", timeout=10) for role in ("desk", "portal", "ingester", "clock")
         )
+        self.listen = False  # for other machines too
+        self.port = 0
         self._running = ExitStack()
         self.start()
 
     def start(self) -> None:
         self.ring = self._running.enter_context(Ring.opened(self.key_dir, self.clock))
-        server = Server(handlers(self.ring, MEMORY), self.sockets, admit)
+        remote = TlsDoor("127.0.0.1", self.port, Authority(self.ring)) if self.listen else None
+        self.port = remote.port if remote else 0
+        server = Server(handlers(self.ring, MEMORY), self.sockets, admit, remote)
         self._running.callback(server.close)
 
     def stop(self) -> None:

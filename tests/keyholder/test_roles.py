@@ -35,6 +35,8 @@ SENSE: dict[str, dict[str, Any]] = {
     "forget_study": {"study_id": ID},
     "share_digests": {"share_ids": [ID]},
     "rebury": {"studies": [ID], "closed": [ID], "revoked": [ID], "replaced": [ID]},
+    "enrol": {"host": "praxis"},
+    "withdraw": {"host": "praxis"},
 }
 
 
