@@ -25,7 +25,12 @@ from .processes import READY_FD
 PROCESSES: Final = ("keyholder", "ingester", "receiver", "desk", "portal", "clock")
 """In the order of starting: those who answer before those who ask."""
 
-_SECRETS: Final = {f"{PREFIX}MIRROR_ACCESS_KEY": "clock", f"{PREFIX}MIRROR_SECRET_KEY": "clock"}
+_SECRETS: Final = {
+    f"{PREFIX}MIRROR_ACCESS_KEY": "clock",
+    f"{PREFIX}MIRROR_SECRET_KEY": "clock",
+    f"{PREFIX}KEY_PASSPHRASE": "keyholder",
+    f"{PREFIX}PKCS11_PIN": "keyholder",
+}
 _BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0)
 _SETTLED: Final = 10.0  # seconds up after which a death counts as the first again
 _PATIENCE: Final = 25.0  # seconds a process may take to stop

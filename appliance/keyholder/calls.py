@@ -182,6 +182,7 @@ CALLS: Final[dict[str, Call]] = {
     "events": Call(("clock",), fields(after=NUMBER, limit=NUMBER), many(EVENT), "what readers did, oldest first"),
     "events_done": Call(("clock",), fields(upto=NUMBER), NOTHING, "these were collected; forget them"),
     "forget_study": Call(("clock",), _STUDY, NOTHING, "destroy a study's key for good"),
+    "rotate_master": Call(("operator",), _NONE, NOTHING, "put everything under a new master key, and destroy the old one"),
 }
 
 

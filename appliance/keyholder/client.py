@@ -177,6 +177,11 @@ class Keyholder:
     def events_done(self, upto: int) -> None:
         self._call("events_done", upto=upto)
 
+    # -- the operator ------------------------------------------------------------------------------------------------
+
+    def rotate_master(self) -> None:
+        self._call("rotate_master")
+
     # -- the wire ----------------------------------------------------------------------------------------------------
 
     def _call(self, name: str, **values: Any) -> Any:

@@ -26,7 +26,7 @@ class Intake:
             if newest is None or newest["made_at"] // DAY < now // DAY:
                 private, public = new_pair()
                 key_id = os.urandom(4).hex()
-                wrapped = self._ring.master.wrap(private, _context(key_id))
+                wrapped = self._ring.master.wrap(private, intake_context(key_id))
                 db.execute("INSERT INTO intake_keys (key_id, made_at, public, private) VALUES (?, ?, ?, ?)", [key_id, now, public, wrapped])
                 newest = {"key_id": key_id, "public": public}
         return {"key_id": newest["key_id"], "public": newest["public"]}
@@ -36,7 +36,7 @@ class Intake:
         found = row(self._ring.here(), "SELECT private FROM intake_keys WHERE key_id = ?", [key_id])
         if found is None:
             raise Problem(Code.NOT_FOUND, "The key that this received file was sealed to does not exist any more.")
-        return open_envelope(self._ring.master.unwrap(found["private"], _context(key_id)), envelope, INTAKE_INFO)
+        return open_envelope(self._ring.master.unwrap(found["private"], intake_context(key_id)), envelope, INTAKE_INFO)
 
     def retire_intake_keys(self, in_use: Sequence[str]) -> None:
         """Destroy the private halves that were replaced more than a day ago, except those in use. Repeatable."""
@@ -48,5 +48,5 @@ class Intake:
             )
 
 
-def _context(key_id: str) -> Context:
+def intake_context(key_id: str) -> Context:
     return Context("bildbrief/v1/intake-key", bytes.fromhex(key_id))

@@ -21,8 +21,11 @@ from ..log import log
 from ..vault.keys import self_test
 from .calls import CALLS, FRAME_LIMIT, ROLES, Call, pack, receive, unpack
 from .events import Events
+from .gate import Gate
 from .intake import Intake
-from .ring import Ring
+from .master import Provider
+from .ring import MADE_AT, Ring
+from .rotation import move
 from .shares import Shares
 from .studies import Studies
 
@@ -42,16 +45,18 @@ def serve(
     ready: threading.Event,
     stop: threading.Event,
     admit: Callable[[Path, str], None] = admit,
+    provider: Provider | None = None,
 ) -> None:
     """Answer until `stop` is set. `sockets`: the directory of `<role>.sock`; `admit` lets a role's user connect to its socket.
+    `provider`: of the master key; files in the key directory if not given.
 
     Errors: Problem when the key directory cannot be used (see `Ring.opened`) or the cryptography fails its self test.
     """
     harden()
     self_test()
-    with Ring.opened(key_dir, now) as ring:
+    with Ring.opened(key_dir, now, provider) as ring:
         server = Server(handlers(ring, argon2_memory_kib), sockets, admit)
-        log.info("keyholder ready", provider=ring.master.provider)
+        log.info("keyholder ready", provider=ring.provider.name)
         ready.set()
         stop.wait()
         server.close()
@@ -70,7 +75,17 @@ def handlers(ring: Ring, argon2_memory_kib: int) -> dict[str, Handler]:
     shares = Shares(ring, studies, argon2_memory_kib)
     parts = (shares, studies, intake, events)
     found = {name: getattr(part, name) for part in parts for name in CALLS if hasattr(part, name)}
-    return found | {"status": lambda: status(ring), "uid_key": lambda: ring.secret("uid"), "desk_key": lambda: ring.secret("desk")}
+    found |= {"status": lambda: status(ring), "uid_key": lambda: ring.secret("uid"), "desk_key": lambda: ring.secret("desk")}
+    passing = {name: _passing(ring.gate, handler) for name, handler in found.items()}
+    return passing | {"rotate_master": lambda: move(ring, ring.provider)}
+
+
+def _passing(gate: Gate, handler: Handler) -> Handler:
+    def passed(**values: Any) -> Any:
+        with gate.passing():
+            return handler(**values)
+
+    return passed
 
 
 def status(ring: Ring) -> dict[str, Any]:
@@ -89,7 +104,8 @@ def status(ring: Ring) -> dict[str, Any]:
         "failures_last_hour": "SELECT count(*) AS n FROM attempts WHERE at > :now - 3600",
     }
     db, now = ring.here(), ring.now()
-    return {"provider": ring.master.provider} | {name: list(db.query(sql, {"now": now}))[0]["n"] for name, sql in counts.items()}  # noqa: RUF015
+    master = {"provider": ring.provider.name, "provider_state": ring.provider.state(), MADE_AT: ring.fact(MADE_AT)}
+    return master | {name: list(db.query(sql, {"now": now}))[0]["n"] for name, sql in counts.items()}  # noqa: RUF015
 
 
 class Server:

@@ -191,13 +191,12 @@ class Shares:
     # -- rows --------------------------------------------------------------------------------------------------------
 
     def _insert(self, db: Database, share_id: str, record: str, code: str, share_key: bytes | None, slot: Slot) -> None:
-        master = self._ring.master
         fields = {
             "share_id": share_id,
             "record": record,
             "code_tag": self._ring.code_tag(code),
-            "code": master.wrap(code.encode(), _code_context(share_id)) if share_key else None,
-            "share_key": master.wrap(share_key, _key_context(share_id)) if share_key else None,
+            "code": wrap(share_key, code.encode(), _code_context(share_id)) if share_key else None,
+            "share_key": self._ring.master.wrap(share_key, share_context(share_id)) if share_key else None,
             "salt": slot.salt,
             "memory_kib": slot.memory_kib,
             "passes": slot.passes,
@@ -221,12 +220,12 @@ class Shares:
     def _share_key(self, share: dict[str, Any]) -> bytes:
         if share["share_key"] is None:
             raise Problem(Code.CONFLICT, "This share has ended for good. Create a new one.")
-        return self._ring.master.unwrap(share["share_key"], _key_context(share["share_id"]))
+        return self._ring.master.unwrap(share["share_key"], share_context(share["share_id"]))
 
     def _code(self, share: dict[str, Any]) -> str:
         if share["code"] is None:
             raise Problem(Code.CONFLICT, "This share has ended for good. Create a new one.")
-        return self._ring.master.unwrap(share["code"], _code_context(share["share_id"])).decode()
+        return unwrap(self._share_key(share), share["code"], _code_context(share["share_id"])).decode()
 
 
 def _parse(text: str) -> ShareRecord:
@@ -275,7 +274,7 @@ def _context(record: ShareRecord, study_id: str) -> Context:
     return Context("bildbrief/v1/share-study", bytes.fromhex(record.share_id), bytes.fromhex(study_id), record.digest())
 
 
-def _key_context(share_id: str) -> Context:
+def share_context(share_id: str) -> Context:
     return Context("bildbrief/v1/share-key", bytes.fromhex(share_id))
 
 

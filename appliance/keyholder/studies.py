@@ -30,7 +30,7 @@ class Studies:
                 if epoch_key is None:
                     self._drop_empty_epochs(db)
                     epoch_key = new_key()
-                    wrapped = self._ring.master.wrap(epoch_key, _epoch_context(epoch))
+                    wrapped = self._ring.master.wrap(epoch_key, epoch_context(epoch))
                     db.execute("INSERT INTO epochs (epoch, wrapped) VALUES (?, ?)", [epoch, wrapped])
                 key = new_key()
                 wrapped = wrap(epoch_key, key, _study_context(epoch, study_id))
@@ -72,12 +72,12 @@ class Studies:
         )
         if found is None:
             return None
-        epoch_key = self._ring.master.unwrap(found["epoch_key"], _epoch_context(found["epoch"]))
+        epoch_key = self._ring.master.unwrap(found["epoch_key"], epoch_context(found["epoch"]))
         return unwrap(epoch_key, found["wrapped"], _study_context(found["epoch"], study_id))
 
     def _epoch_key(self, db: Database, epoch: str) -> bytes | None:
         found = row(db, "SELECT wrapped FROM epochs WHERE epoch = ?", [epoch])
-        return None if found is None else self._ring.master.unwrap(found["wrapped"], _epoch_context(epoch))
+        return None if found is None else self._ring.master.unwrap(found["wrapped"], epoch_context(epoch))
 
     def _drop_empty_epochs(self, db: Database) -> None:
         db.execute("DELETE FROM epochs WHERE epoch < ? AND epoch NOT IN (SELECT epoch FROM studies)", [self._this_month()])
@@ -86,7 +86,7 @@ class Studies:
         return datetime.fromtimestamp(self._ring.now(), UTC).strftime("%Y-%m")
 
 
-def _epoch_context(epoch: str) -> Context:
+def epoch_context(epoch: str) -> Context:
     return Context("bildbrief/v1/epoch-key", epoch.encode())
 
 

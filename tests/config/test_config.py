@@ -44,6 +44,12 @@ DISTINCT = {
     "mirror_secret_key": ("secret", "secret"),
     "mirror_declared_eu": ("yes", True),
     "rehearse_days": ("104", 104),
+    "key_provider": ("pkcs11", "pkcs11"),
+    "key_passphrase": ("a passphrase", "a passphrase"),
+    "pkcs11_module": ("/usr/lib/hsm.so", "/usr/lib/hsm.so"),
+    "pkcs11_token": ("praxis", "praxis"),
+    "pkcs11_key": ("portal", "portal"),
+    "pkcs11_pin": ("1234", "1234"),
 }
 
 
