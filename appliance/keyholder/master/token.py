@@ -60,6 +60,7 @@ class Token:
         self._session: Session | None = None
         self._keys: dict[str, Handle] = {}
         self._pin_was_wrong = False
+        self._closed = False
 
     def use(self, action: Callable[[Session], T]) -> T:
         """What `action` returns; it may be called twice, for a session that was lost before it did anything.
@@ -78,9 +79,11 @@ class Token:
             raise _late() from None
 
     def close(self) -> None:
+        """Repeatable. A call that is late is left behind."""
         stuck = self._late is not None and not self._late.done()
-        if not stuck:
+        if not stuck and not self._closed:
             self._worker.submit(self._drop).result()
+        self._closed = True
         self._worker.shutdown(wait=not stuck, cancel_futures=True)
 
     # -- in the worker's thread --------------------------------------------------------------------------------------
