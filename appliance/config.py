@@ -66,6 +66,12 @@ class Config:
     rehearse_days: int
     keyholder_listen: Endpoint | None
     keyholder_address: Endpoint | None
+    key_provider: str
+    key_passphrase: str | None
+    pkcs11_module: str | None
+    pkcs11_token: str | None
+    pkcs11_key: str
+    pkcs11_pin: str | None
 
     def __repr__(self) -> str:
         """Without values: a configuration that lands in a log must not take its secrets along."""
@@ -144,6 +150,12 @@ def _language(text: str) -> str:
     return text
 
 
+def _key_provider(text: str) -> str:
+    if text not in ("file", "pkcs11"):
+        raise ValueError("is no provider of keys; give file or pkcs11")
+    return text
+
+
 class Setting(NamedTuple):
     """One line of the table. `default` None: stays unset; "" : must be given."""
 
@@ -191,6 +203,12 @@ SETTINGS: dict[str, Setting] = {
     "rehearse_days": Setting(_integer(0, 36_500), "0", "shifts the clock of all processes, to rehearse what happens later"),
     "keyholder_listen": Setting(_listening, None, "ADDRESS:PORT where the keyholder answers an appliance on another machine"),
     "keyholder_address": Setting(_endpoint, None, "HOST:PORT of the keyholder on another machine; unset: it runs on this one"),
+    "key_provider": Setting(_key_provider, "file", "where the master key is: file, in key_dir, or pkcs11, in an HSM"),
+    "key_passphrase": Setting(str, None, "passphrase that seals the master key's file; give it in a file"),
+    "pkcs11_module": Setting(str, None, "path of the HSM's PKCS#11 library"),
+    "pkcs11_token": Setting(str, None, "label of the HSM's token"),
+    "pkcs11_key": Setting(str, "bildbrief", "label of the master key in the token; each appliance its own"),
+    "pkcs11_pin": Setting(str, None, "PIN of the token's user; give it in a file"),
 }
 
 
@@ -216,6 +234,8 @@ def require_secrets(config: Config) -> None:
     """What only the supervisor can see: whether the secrets that single processes get are all there. Problem INVALID."""
     if (config.mirror_url or "").startswith("s3:") and config.mirror_secret_key is None:
         raise Problem(Code.INVALID, "The mirror needs BILDBRIEF_MIRROR_ACCESS_KEY and BILDBRIEF_MIRROR_SECRET_KEY.")
+    if config.key_provider == "pkcs11" and config.pkcs11_pin is None:
+        raise Problem(Code.INVALID, "The HSM needs its PIN. Put it into a file and name that in BILDBRIEF_PKCS11_PIN_FILE.")
 
 
 def _variables(environment: Mapping[str, str], problems: list[str]) -> dict[str, str]:
@@ -269,6 +289,8 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         found.append("BILDBRIEF_DICOM_PORT, BILDBRIEF_DESK_PORT and BILDBRIEF_PORTAL_PORT must be three different ports.")
     if (values["mirror_access_key"] is None) != (values["mirror_secret_key"] is None):
         found.append("BILDBRIEF_MIRROR_ACCESS_KEY and BILDBRIEF_MIRROR_SECRET_KEY belong together; give both or neither.")
+    if values["key_provider"] == "pkcs11" and not (values["pkcs11_module"] and values["pkcs11_token"]):
+        found.append("BILDBRIEF_KEY_PROVIDER is pkcs11; give BILDBRIEF_PKCS11_MODULE and BILDBRIEF_PKCS11_TOKEN too.")
     bucket = (values["mirror_url"] or "").startswith("s3:")
     known = values["mirror_declared_eu"] or is_in_eu(values["mirror_endpoint"] or aws(values["mirror_region"] or REGION))
     if bucket and not known:

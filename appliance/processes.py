@@ -29,6 +29,7 @@ Event = threading.Event
 
 
 def _keyholder(config: Config, ready: Event, stop: Event) -> None:
+    from .keyholder.master import provider_of
     from .keyholder.server import serve
 
     places = Places(config.data_dir, config.key_dir, config.run_dir)
@@ -40,6 +41,7 @@ def _keyholder(config: Config, ready: Event, stop: Event) -> None:
         ready=ready,
         stop=stop,
         listen=config.keyholder_listen,
+        provider=provider_of(config, config.key_dir),
     )
 
 

@@ -28,7 +28,12 @@ PROCESSES: Final = ("keyholder", "ingester", "receiver", "desk", "portal", "cloc
 _STOPPING: Final = ("receiver", "portal", "desk", "clock", "ingester", "keyholder")
 """In the order of stopping: those who take in first, the keyholder last."""
 
-_SECRETS: Final = {f"{PREFIX}MIRROR_ACCESS_KEY": "clock", f"{PREFIX}MIRROR_SECRET_KEY": "clock"}
+_SECRETS: Final = {
+    f"{PREFIX}MIRROR_ACCESS_KEY": "clock",
+    f"{PREFIX}MIRROR_SECRET_KEY": "clock",
+    f"{PREFIX}KEY_PASSPHRASE": "keyholder",
+    f"{PREFIX}PKCS11_PIN": "keyholder",
+}
 _BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0)
 _SETTLED: Final = 10.0  # seconds up after which a death counts as the first again
 _PATIENCE: Final = 25.0  # seconds a process may take to stop

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -19,8 +19,10 @@ from ..domain.errors import Code, Problem
 from ..keyholder import backup as backups
 from ..keyholder import verify as verifying
 from ..keyholder.client import Keyholder
-from ..keyholder.master import MODE, FileKey, MasterKey
-from ..keyholder.ring import MASTER, RING, Ring, fits, locked
+from ..keyholder.master import PROVIDERS, Files, MasterKey, provider_of
+from ..keyholder.master.file import MASTER, MODE, FileKey
+from ..keyholder.ring import RING, Ring, fits, locked, master_for
+from ..keyholder.rotation import move
 from .common import as_json, out, told
 from .keys_told import content_told, status_told
 
@@ -56,8 +58,11 @@ def _keyholder(places: Places) -> Keyholder:
     return Keyholder(places.sockets / "operator.sock")
 
 
-def _master(places: Places) -> MasterKey:
-    return FileKey.load(places.keys / MASTER)
+@contextmanager
+def _master(found: Config, places: Places, ring: Path) -> Iterator[MasterKey]:
+    """The master key under which a ring, or a copy of it, is."""
+    with closing(provider_of(found, places.keys)) as provider:
+        yield master_for(ring, provider)
 
 
 @contextmanager
@@ -90,8 +95,8 @@ def keys_init(as_json: bool) -> None:
     found, places = _found()
     if any((places.keys / name).exists() for name in (MASTER, RING)):
         raise Problem(Code.CONFLICT, "There are keys here already. Nothing was changed.")
-    with Ring.opened(places.keys, now_of(found)) as ring:
-        content = {"key_dir": str(places.keys), "provider": ring.master.provider}
+    with Ring.opened(places.keys, now_of(found), provider_of(found, places.keys)) as ring:
+        content = {"key_dir": str(places.keys), "provider": ring.provider.name}
     text = (
         f"The keys are made, in {places.keys}. Keep, apart from the data and from each other:\n"
         "  the master key   print it in parts: bildbrief keys recovery-shares 2-of-3 FILE\n"
@@ -138,9 +143,9 @@ def keys_backup(target: Path, as_json: bool) -> None:
 @told
 def keys_verify(file: Path, as_json: bool) -> None:
     """Open every key in a backup with the master key that is here. Nothing is changed."""
-    _, places = _found()
-    with _given(file) as given:
-        content = verifying.verify(given, _master(places))
+    found, places = _found()
+    with _given(file) as given, _master(found, places, given) as master:
+        content = verifying.verify(given, master)
     out(as_json, content_told(content)[0], f"Every key in the backup opens.\n{content_told(content)[1]}")
 
 
@@ -151,8 +156,8 @@ def keys_verify(file: Path, as_json: bool) -> None:
 def keys_restore(file: Path, as_json: bool) -> None:
     """Put a backup in the ring's place. The keyholder must not run; the master key must be there."""
     found, places = _found()
-    with _given(file) as given:
-        content = backups.restore(places.keys, _master(places), given, now_of(found))
+    with _given(file) as given, _master(found, places, given) as master:
+        content = backups.restore(places.keys, master, given, now_of(found))
     text = (
         f"The ring is restored.\n{content_told(content)[1]}\n"
         "Now start the appliance. It answers as soon as it knows what was deleted since the backup; then run: bildbrief check"
@@ -175,7 +180,8 @@ def keys_recovery_shares(plan: str, file: Path | None, words: bool, language: st
         raise Problem(Code.INVALID, "Name the file for the sheets, or ask for the words with --words.")
     found, places = _found()
     now = now_of(found)()
-    sheets = split(_master(places).secret(), plan)
+    with _master(found, places, places.keys / RING) as master:
+        sheets = split(master.secret(), plan)
     if file is None:
         for sheet in sheets:
             click.echo(f"Share {sheet.number} of {sheet.count}, set {sheet.mark}:\n  {' '.join(sheet.words)}\n")
@@ -196,7 +202,9 @@ def keys_recover() -> None:
     """Rebuild the master key from recovery shares, typed in one after the other."""
     from ..keyholder.recovery import Gathering
 
-    _, places = _found()
+    found, places = _found()
+    if found.key_provider != Files.name:
+        raise Problem(Code.CONFLICT, "The master key is in an HSM. Give it back with the means of the HSM itself.")
     with locked(places.keys):
         if (places.keys / MASTER).exists():
             raise Problem(Code.CONFLICT, "There is a master key file %(name)s already. Nothing was changed.", name=MASTER)
@@ -216,7 +224,7 @@ def keys_recover() -> None:
                 Code.CONFLICT,
                 "These shares give another master key than the one that the keys here open with. Take the sheets of the latest set.",
             )
-        replace_file(places.keys / MASTER, key, mode=MODE)
+        replace_file(places.keys / MASTER, FileKey(key).content(found.key_passphrase), mode=MODE)
     then = "start the appliance" if ring.exists() else "restore the latest backup: bildbrief keys restore FILE"
     click.echo(f"The master key is back. Now {then}.")
 
@@ -233,3 +241,70 @@ def keys_rotate_intake(as_json: bool) -> None:
         "The one before is destroyed when it has been replaced for a day and no received file needs it any more."
     )
     out(as_json, {"key_id": key_id}, text)
+
+
+@keys.command("rotate")
+@as_json
+@told
+def keys_rotate(as_json: bool) -> None:
+    """Put everything under a new master key and destroy the old one, while the keyholder runs. No image is touched."""
+    _, places = _found()
+    _keyholder(places).rotate_master()
+    text = (
+        "Everything is under a new master key, and the old one is destroyed.\n"
+        "Backups and recovery shares made before open nothing any more. Make new ones now:\n"
+        "  bildbrief keys backup FILE\n"
+        "  bildbrief keys recovery-shares 2-of-3 FILE"
+    )
+    out(as_json, {"rotated": True}, text)
+
+
+@keys.command("passphrase")
+@click.option("--remove", is_flag=True, help="Leave the key file unsealed.")
+@told
+def keys_passphrase(remove: bool) -> None:
+    """Seal the master key's file by a passphrase, or by another one; typed twice, or read from standard input. Stop the keyholder first."""
+    found, places = _found()
+    if found.key_provider != Files.name:
+        raise Problem(Code.CONFLICT, "The master key is in an HSM, which has a PIN instead of a passphrase.")
+    new = None if remove else _new_passphrase()
+    with locked(places.keys):
+        Files(places.keys, found.key_passphrase).seal(new)
+    told_now = "not sealed any more" if remove else "sealed; put the passphrase into a file and name that in BILDBRIEF_KEY_PASSPHRASE_FILE"
+    click.echo(f"The master key file is {told_now}.", err=True)
+
+
+def _new_passphrase() -> str:
+    if sys.stdin.isatty():
+        text = str(click.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True))
+    else:
+        text = sys.stdin.readline().rstrip("\n")
+    if len(text) < 12:
+        raise Problem(
+            Code.INVALID, "A passphrase has at least 12 characters. Four or five words that have nothing to do with each other do."
+        )
+    return text
+
+
+@keys.command("migrate")
+@click.option("--to", "name", required=True, type=click.Choice(PROVIDERS), help="Where the master key is to be.")
+@as_json
+@told
+def keys_migrate(name: str, as_json: bool) -> None:
+    """Move from a key file to an HSM. Stop the keyholder first. There is no way back: a key in an HSM never leaves it."""
+    found, places = _found()
+    if found.key_provider == name:
+        raise Problem(Code.CONFLICT, "The master key is there already.")
+    if name == Files.name:
+        raise Problem(
+            Code.FORBIDDEN,
+            "From an HSM there is no way back to a file: whoever could make one could take the keys along. Begin anew with an empty key"
+            " directory, and have studies sent again.",
+        )
+    here = provider_of(found, places.keys)
+    with closing(provider_of(found, places.keys, name)) as target, Ring.opened(places.keys, now_of(found), here) as ring:
+        move(ring, target)
+    text = (
+        "The master key is in the HSM, and its file is destroyed. Set BILDBRIEF_KEY_PROVIDER=pkcs11, then start, and back up the ring anew."
+    )
+    out(as_json, {"provider": name}, text)

@@ -230,6 +230,7 @@ CALLS: Final[dict[str, Call]] = {
         "make certificates with which an appliance on another machine may ask; the older ones stay",
     ),
     "withdraw": Call(("operator",), fields(host=text(64)), NUMBER, "refuse all certificates of a machine from now on; how many"),
+    "rotate_master": Call(("operator",), _NONE, NOTHING, "put everything under a new master key, and destroy the old one"),
 }
 
 

@@ -206,6 +206,9 @@ class Keyholder:
     def rotate_intake(self) -> str:
         return str(self._call("rotate_intake"))
 
+    def rotate_master(self) -> None:
+        self._call("rotate_master")
+
     # -- machines ----------------------------------------------------------------------------------------------------
 
     def enrol(self, host: str) -> dict[str, str]:

@@ -30,7 +30,9 @@ MOST: Final = 200_000  # events waiting; more means that nobody collects them, o
 DETAIL: Final = 2000  # characters of JSON
 HOUR: Final = 3600
 
-MAKERS: Final = frozenset({"create_study_key", "share_create", "share_change", "share_password", "intake_public", "rotate_intake", "enrol"})
+MAKERS: Final = frozenset(
+    {"create_study_key", "share_create", "share_change", "share_password", "intake_public", "rotate_intake", "rotate_master", "enrol"}
+)
 """Calls whose result is lost when the ring is lost before its next backup."""
 
 

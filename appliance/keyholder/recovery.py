@@ -12,7 +12,7 @@ from shamir_mnemonic import MnemonicError, Share, combine_mnemonics, generate_mn
 from shamir_mnemonic.wordlist import WORDLIST
 
 from ..domain.errors import Code, Problem
-from .master import SIZE
+from .master.file import SIZE
 
 WORDS: Final = 33
 MOST: Final = 16  # SLIP-0039: the number of shares has four bits

@@ -7,8 +7,9 @@ or after it. What is deleted is overwritten in the file (`secure_delete`), and a
 import fcntl
 import hmac
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -17,11 +18,18 @@ from sqlite_utils import Database
 from ..disk.sqlite import Connections, connect
 from ..domain.errors import Code, Problem
 from ..vault.keys import Context, WrongWrap, new_key, tag
-from .master import FileKey, MasterKey
+from .gate import Gate
+from .master import Files, MasterKey, Provider
 from .schema import migrations
 
-MASTER: Final = "master.key"
 RING: Final = "ring.sqlite3"
+
+MASTER: Final = "master"
+PROVIDER: Final = "master_provider"
+MADE_AT: Final = "master_made_at"
+SPARE: Final = "master_spare"
+"""Facts: which master key the ring is under, by its tag; whose it is; when it was made (UTC seconds, if known); and provider and tag
+of one that is to be destroyed: not yet the master key, or not any more."""
 
 SECRETS: Final = ("index", "pepper", "device", "uid", "desk", "snapshot", "authority")
 """Index: finds codes and counts attempts. Pepper: Argon2id's secret. Device: marks browsers that opened a share. Uid: recognises
@@ -32,37 +40,39 @@ appliances on other machines."""
 class Ring:
     """One for the whole process; safe to use from several threads. `now` gives UTC seconds."""
 
-    def __init__(self, path: Path, master: MasterKey, now: Callable[[], int]) -> None:
-        """Open the ring at `path`, or make it. Errors: Problem CONFLICT if it belongs to another master key."""
+    def __init__(self, path: Path, master: MasterKey, now: Callable[[], int], provider: Provider | None = None) -> None:
+        """Open the ring at `path`, or make it. `provider`: of the master key; files beside the ring if not given.
+
+        Errors: Problem CONFLICT if it belongs to another master key.
+        """
         self.master = master
+        self.provider = provider or Files(path.parent)
         self.now = now
+        self.gate = Gate()
+        """Calls pass; whoever replaces the master key is alone, so that no call meets the wraps of one key and has the other."""
         self._connections = Connections(path)
-        migrations.apply(self._connections.here())
-        self._secrets = self._open_secrets()
+        try:
+            migrations.apply(self._connections.here())
+            self._secrets = self._open_secrets()
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     @contextmanager
-    def opened(cls, key_dir: Path, now: Callable[[], int]) -> Iterator[Self]:
+    def opened(cls, key_dir: Path, now: Callable[[], int], provider: Provider | None = None) -> Iterator[Self]:
         """The ring of a key directory, for one process at a time; on first start master key and ring are made.
 
-        Errors: Problem CONFLICT while another process has it, UNAVAILABLE if there is a ring but no master key; those of `FileKey`.
+        `provider` is closed in the end; files in the directory if not given. Errors: Problem CONFLICT while another process has it;
+        those of `find_master` and of the provider.
         """
-        with locked(key_dir):
+        files = Files(key_dir)
+        with closing(provider or files) as provider, locked(key_dir):
             for left in key_dir.glob(f".{RING}.part*"):  # of a restore that was killed; it may hold what was forgotten
                 left.unlink()
-            path = key_dir / MASTER
-            if path.exists():
-                master = FileKey.load(path)
-            elif (key_dir / RING).exists():
-                raise Problem(
-                    Code.UNAVAILABLE,
-                    "The master key file %(name)s is missing, but the keys that it opens are there. Put it back from your backup.",
-                    name=MASTER,
-                )
-            else:
-                master = FileKey.create(path)
-            ring = cls(key_dir / RING, master, now)
+            ring = cls(key_dir / RING, find_master(key_dir / RING, provider), now, provider)
             try:
+                ring.forget_spare(provider, files)
                 yield ring
             finally:
                 ring.close()
@@ -87,6 +97,20 @@ class Ring:
         found = row(self.here(), "SELECT value FROM facts WHERE name = ?", [name])
         return None if found is None else str(found["value"])
 
+    def announce(self, provider: Provider, tag: str) -> None:
+        """Remember a key that is about to be made: if it comes to nothing it is the spare."""
+        with self.write() as db:
+            remember(db, SPARE, f"{provider.name} {tag}")
+
+    def forget_spare(self, *providers: Provider) -> None:
+        """Destroy a key that was, or did not become, the ring's, if one of these can. Repeatable."""
+        name, _, tag = (self.fact(SPARE) or "").partition(" ")
+        for provider in (provider for provider in providers if provider.name == name):
+            if tag != self.master.tag:
+                provider.forget(tag)
+            with self.write() as db:
+                db.execute("DELETE FROM facts WHERE name = ?", [SPARE])
+
     def code_tag(self, code: str) -> bytes:
         """Under what an access code is found: HMAC-SHA-256(index key, code)[:16]."""
         return hmac.digest(self._secrets["index"], code.encode(), "sha256")[:16]
@@ -98,21 +122,22 @@ class Ring:
     def _open_secrets(self) -> dict[str, bytes]:
         with self.write() as db:
             wrapped = {row["name"]: row["wrapped"] for row in rows(db, "SELECT name, wrapped FROM secrets")}
+            if self.fact(MASTER) not in (None, self.master.tag):
+                raise _of_another_key()
             try:
-                secrets = {name: self.master.unwrap(key, Context("bildbrief/v1/secret", name.encode())) for name, key in wrapped.items()}
+                secrets = {name: self.master.unwrap(key, secret_context(name)) for name, key in wrapped.items()}
             except WrongWrap as error:
-                raise Problem(
-                    Code.CONFLICT,
-                    "The keys in %(name)s were not made with this master key. Restore the whole key directory from one backup.",
-                    name=RING,
-                ) from error
+                raise _of_another_key() from error
             for name in SECRETS:
                 if name not in secrets:
                     secrets[name] = new_key()
                     db.execute(
-                        "INSERT INTO secrets (name, wrapped) VALUES (?, ?)",
-                        [name, self.master.wrap(secrets[name], Context("bildbrief/v1/secret", name.encode()))],
+                        "INSERT INTO secrets (name, wrapped) VALUES (?, ?)", [name, self.master.wrap(secrets[name], secret_context(name))]
                     )
+            remember(db, MASTER, self.master.tag)
+            remember(db, PROVIDER, self.provider.name)
+            if not wrapped:
+                remember(db, MADE_AT, str(self.now()))
         return secrets
 
 
@@ -140,6 +165,84 @@ def fits(path: Path, master: MasterKey) -> bool:
     finally:
         db.close()
     return True
+
+
+def find_master(path: Path, provider: Provider) -> MasterKey:
+    """The master key that the ring at `path` is under; a new one for a ring with nothing in it, which is made if it is not there.
+
+    Errors: Problem CONFLICT if the ring is under another key, or if there is a key but nothing under it; UNAVAILABLE without a key;
+    those of the provider.
+    """
+    tags = provider.tags()
+    with closing(Connections(path)) as connections:
+        migrations.apply(connections.here())
+        facts = {row["name"]: row["value"] for row in rows(connections.here(), "SELECT name, value FROM facts")}
+        if not rows(connections.here(), "SELECT 1 FROM secrets LIMIT 1"):
+            return _first_master(connections, provider, tags, facts.get(SPARE, "").removeprefix(f"{provider.name} "))
+    fits = facts.get(PROVIDER, provider.name)
+    if fits != provider.name:
+        raise Problem(
+            Code.CONFLICT,
+            "The keys are under a master key of the provider %(fits)s, and BILDBRIEF_KEY_PROVIDER says %(configured)s. Set it to %(fits)s.",
+            fits=fits,
+            configured=provider.name,
+        )
+    if not tags:
+        raise _missing()
+    master = facts.get(MASTER, tags[0])
+    if master not in tags:
+        raise _of_another_key()
+    return provider.open(master)
+
+
+def master_for(path: Path, provider: Provider) -> MasterKey:
+    """Of the provider's keys the one that a ring, or a copy of one, says it is under; any, of one that says nothing.
+
+    Errors: Problem UNAVAILABLE without a key; those of the provider.
+    """
+    tags = provider.tags()
+    if not tags:
+        raise _missing()
+    wanted = None
+    with suppress(sqlite3.Error, Problem), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        wanted = next(iter(db.execute("SELECT value FROM facts WHERE name = ?", [MASTER])), (None,))[0]
+    return provider.open(wanted if wanted in tags else tags[0])
+
+
+def _first_master(connections: Connections, provider: Provider, tags: list[str], announced: str) -> MasterKey:
+    if tags == [announced]:  # a first start that was killed
+        return provider.open(tags[0])
+    if tags:
+        raise Problem(
+            Code.CONFLICT,
+            "There is a master key, but nothing that it opens. Restore the whole key directory from one backup; or, to begin anew,"
+            " take the key away first.",
+        )
+
+    def announce(new: str) -> None:
+        with connections.write() as db:
+            remember(db, SPARE, f"{provider.name} {new}")
+
+    return provider.add(announce)
+
+
+def secret_context(name: str) -> Context:
+    return Context("bildbrief/v1/secret", name.encode())
+
+
+def _missing() -> Problem:
+    return Problem(
+        Code.UNAVAILABLE,
+        "The master key is missing, but the keys that it opens are there. Put it back from your backup, or connect the token that has it.",
+    )
+
+
+def _of_another_key() -> Problem:
+    return Problem(
+        Code.CONFLICT,
+        "The keys in %(name)s were not made with this master key. Restore the whole key directory from one backup.",
+        name=RING,
+    )
 
 
 def rows(db: Database, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:

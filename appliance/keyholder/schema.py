@@ -20,7 +20,8 @@ _TABLES = (
     """CREATE TABLE studies (study_id TEXT PRIMARY KEY, epoch TEXT NOT NULL REFERENCES epochs, wrapped BLOB NOT NULL,
         generation INTEGER NOT NULL DEFAULT 0, anchor BLOB) STRICT, WITHOUT ROWID""",
     "CREATE INDEX studies_epoch ON studies (epoch)",
-    # `code` and `share_key` under the master key, `slot_key` (the share key again) under code and password; none once revoked.
+    # `share_key` under the master key, `code` under the share key, `slot_key` (the share key again) under code and password; none
+    # once revoked.
     """CREATE TABLE shares (share_id TEXT PRIMARY KEY, record TEXT NOT NULL, code_tag BLOB NOT NULL UNIQUE, code BLOB, share_key BLOB,
         salt BLOB NOT NULL, memory_kib INTEGER NOT NULL, passes INTEGER NOT NULL, lanes INTEGER NOT NULL, verifier BLOB NOT NULL,
         slot_key BLOB, failures INTEGER NOT NULL DEFAULT 0, locked_at INTEGER, revoked_at INTEGER) STRICT, WITHOUT ROWID""",

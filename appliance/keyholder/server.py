@@ -24,9 +24,12 @@ from .backup import remembered
 from .calls import CALLS, FRAME_LIMIT, ROLES, Call, pack, receive, unpack
 from .doors import Door, TlsDoor, UnixDoor, WhoAsks, end
 from .events import Events, caller
+from .gate import Gate
 from .intake import Intake
+from .master import Provider
 from .reburial import Reburial
 from .ring import Ring
+from .rotation import move
 from .shares import Shares
 from .studies import Studies
 
@@ -46,19 +49,20 @@ def serve(
     stop: threading.Event,
     admit: Callable[[Path, str], None] = admit,
     listen: Endpoint | None = None,
+    provider: Provider | None = None,
 ) -> None:
     """Answer until `stop` is set. `sockets`: the directory of `<role>.sock`; `admit` lets a role's user connect to its socket;
-    `listen`: where other machines may ask, if they may.
+    `listen`: where other machines may ask, if they may; `provider`: of the master key, files in the key directory if not given.
 
     Errors: Problem when the key directory cannot be used (see `Ring.opened`) or the cryptography fails its self test.
     """
     memory.protect()
     memory.lock()
     self_test()
-    with Ring.opened(key_dir, now) as ring:
+    with Ring.opened(key_dir, now, provider) as ring:
         remote = None if listen is None else TlsDoor(listen.host, listen.port, Authority(ring))
         server = Server(handlers(ring, argon2_memory_kib), sockets, admit, remote)
-        log.info("keyholder ready", provider=ring.master.provider)
+        log.info("keyholder ready", provider=ring.provider.name)
         ready.set()
         stop.wait()
         server.close()
@@ -72,12 +76,23 @@ def handlers(ring: Ring, argon2_memory_kib: int) -> dict[str, Handler]:
     parts = (shares, studies, intake, events, Authority(ring), reburial)  # the last one that has a call answers it
     found = {name: getattr(part, name) for part in parts for name in CALLS if hasattr(part, name)}
     found |= {"status": lambda: status(ring), "uid_key": lambda: ring.secret("uid"), "desk_key": lambda: ring.secret("desk")}
+    found["rotate_master"] = lambda: move(ring, ring.provider)
     for name, call in CALLS.items():
         if call.counted:
             found[name] = events.counted(name, found[name])
         if not call.always:
             found[name] = reburial.guarded(found[name])
+        if name != "rotate_master":  # which waits until nobody is inside
+            found[name] = _passing(ring.gate, found[name])
     return found
+
+
+def _passing(gate: Gate, handler: Handler) -> Handler:
+    def passed(**values: Any) -> Any:
+        with gate.passing():
+            return handler(**values)
+
+    return passed
 
 
 def status(ring: Ring) -> dict[str, Any]:
@@ -99,7 +114,7 @@ def status(ring: Ring) -> dict[str, Any]:
     db, now = ring.here(), ring.now()
     facts = {found["name"]: found["value"] for found in db.query("SELECT name, value FROM facts")}
     counted = {name: list(db.query(sql, {"now": now}))[0]["n"] for name, sql in counts.items()}  # noqa: RUF015
-    here = {"provider": ring.master.provider, "memory": "locked" if memory.locked() else "swappable"}
+    here = {"provider": ring.provider.name, "provider_state": ring.provider.state(), "memory": "locked" if memory.locked() else "swappable"}
     return here | counted | remembered(facts) | enrolled(ring)
 
 

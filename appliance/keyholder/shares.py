@@ -225,13 +225,12 @@ class Shares:
         events.witness(db, self._ring.now(), call, share_id=share_id)
 
     def _insert(self, db: Database, share_id: str, record: str, code: str, share_key: bytes | None, slot: Slot) -> None:
-        master = self._ring.master
         fields = {
             "share_id": share_id,
             "record": record,
             "code_tag": self._ring.code_tag(code),
-            "code": master.wrap(code.encode(), access_code_context(share_id)) if share_key else None,
-            "share_key": master.wrap(share_key, share_key_context(share_id)) if share_key else None,
+            "code": wrap(share_key, code.encode(), access_code_context(share_id)) if share_key else None,
+            "share_key": self._ring.master.wrap(share_key, share_key_context(share_id)) if share_key else None,
             "salt": slot.salt,
             "memory_kib": slot.memory_kib,
             "passes": slot.passes,
@@ -260,7 +259,7 @@ class Shares:
     def _code(self, share: dict[str, Any]) -> str:
         if share["code"] is None:
             raise Problem(Code.CONFLICT, "This share has ended for good. Create a new one.")
-        return self._ring.master.unwrap(share["code"], access_code_context(share["share_id"])).decode()
+        return unwrap(self._share_key(share), share["code"], access_code_context(share["share_id"])).decode()
 
 
 def parse_record(text: str) -> ShareRecord:

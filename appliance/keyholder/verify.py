@@ -92,7 +92,7 @@ def _open_keys(db: Database, master: MasterKey, name: str) -> dict[str, int]:
         for share in rows(db, "SELECT share_id, record, code, share_key FROM shares WHERE share_key IS NOT NULL"):
             record = parse_record(share["record"])
             share_key = master.unwrap(share["share_key"], share_key_context(record.share_id))
-            master.unwrap(share["code"], access_code_context(record.share_id))
+            unwrap(share_key, share["code"], access_code_context(record.share_id))
             for found in rows(db, "SELECT study_id, wrapped FROM share_studies WHERE share_id = ?", [share["share_id"]]):
                 unwrap(share_key, found["wrapped"], share_study_context(record, found["study_id"]))
         for found in rows(db, "SELECT key_id, private FROM intake_keys"):

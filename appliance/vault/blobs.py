@@ -108,11 +108,14 @@ class Local:
         removed = 0
         for folder, _, files in os.walk(self._directory):
             for path in (Path(folder, file) for file in files):
-                found = path.lstat()
-                if max(found.st_mtime, found.st_ctime) < time.time() - age and not knows(path.name):
+                if _untouched(path, age) and not knows(path.name):
                     path.unlink()
                     removed += 1
         return removed
+
+    def untouched(self, name: str, age: int) -> bool:
+        """Whether a blob is there that nobody touched for `age` seconds, by the file system's own clock."""
+        return _untouched(self.path(name), age)
 
     def _folder(self, folder: Path) -> None:
         """A new folder is made durable in its parent before anything in it is relied on."""
@@ -121,6 +124,14 @@ class Local:
             if not path.is_dir():
                 path.mkdir(exist_ok=True)
                 fsync_dir(path.parent)
+
+
+def _untouched(path: Path, age: int) -> bool:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return max(found.st_mtime, found.st_ctime) < time.time() - age
 
 
 @contextmanager

@@ -67,6 +67,11 @@ def unwrap(kek: bytes, wrapped: bytes, context: Context) -> bytes:
         plain = aes_key_unwrap_with_padding(kek, wrapped)
     except (InvalidUnwrap, ValueError):
         raise WrongWrap from None
+    return split(plain, context)
+
+
+def split(plain: bytes, context: Context) -> bytes:
+    """The key in what a wrap held. Errors: WrongWrap if it was not wrapped for this context."""
     key, digest = plain[:-32], plain[-32:]
     if not key or not hmac.compare_digest(digest, context.digest):
         raise WrongWrap

@@ -46,6 +46,12 @@ DISTINCT = {
     "rehearse_days": ("104", 104),
     "keyholder_listen": ("[::1]:8443", Endpoint("::1", 8443)),
     "keyholder_address": ("keys.praxis.example:8444", Endpoint("keys.praxis.example", 8444)),
+    "key_provider": ("pkcs11", "pkcs11"),
+    "key_passphrase": ("a passphrase", "a passphrase"),
+    "pkcs11_module": ("/usr/lib/hsm.so", "/usr/lib/hsm.so"),
+    "pkcs11_token": ("praxis", "praxis"),
+    "pkcs11_key": ("portal", "portal"),
+    "pkcs11_pin": ("1234", "1234"),
 }
 
 

@@ -1,5 +1,6 @@
 """Mirrored, and gone: ciphertext goes to the mirror and comes off it; when the last share closes nothing is left that opens."""
 
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -223,7 +224,7 @@ def test_what_readers_did_is_collected_once(clock: Clockwork) -> None:
     assert clock.stack.registry.audit_is_whole()
 
 
-def test_a_damaged_object_is_found(clock: Clockwork) -> None:
+def test_a_damaged_object_is_found(clock: Clockwork, monkeypatch: pytest.MonkeyPatch) -> None:
     study_id = clock.put_study()
     assert clock.checking.run().problems == []
     name = clock.stack.registry.instances(study_id)[0].object_id
@@ -232,4 +233,6 @@ def test_a_damaged_object_is_found(clock: Clockwork) -> None:
     content[200] ^= 1
     file.write_bytes(content)
     clock.stack.objects.put("f" * 32, [b"nobody's"])
+    later = time.time() + 3 * DAY  # what is young may be under way
+    monkeypatch.setattr(time, "time", lambda: later)
     assert [problem.split()[1] for problem in clock.checking.run().problems] == [name, "f" * 32]

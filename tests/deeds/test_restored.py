@@ -19,7 +19,7 @@ from appliance.domain.retention import Terms
 from appliance.domain.share import DAY
 from appliance.keyholder import backup
 from appliance.keyholder.client import Opened, Wrong
-from appliance.keyholder.master import FileKey
+from appliance.keyholder.master.file import FileKey
 from appliance.vault import intake
 from appliance.vault.blobs import Local
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from stack import Stack
 
+from appliance.deeds.checking import Checking
 from appliance.deeds.sweeping import AGE, Sweeping
 from appliance.vault.blobs import Local
 from appliance.vault.keys import new_id
@@ -65,3 +66,12 @@ def test_a_new_name_makes_a_file_young_again(stack: Stack, sweeping: Sweeping, m
     touched(stack.objects.path(name), 60, monkeypatch)
     assert sweeping.run_once() == 0
     assert stack.objects.exists(name)
+
+
+def test_a_check_takes_what_is_young_for_what_is_under_way(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    orphan = new_id()
+    stack.objects.put(orphan, [b"sealed"])
+    checking = Checking(stack.registry, stack.objects, Local(stack.places.quarantine), stack.keyholder("desk"))
+    assert checking.run().problems == []
+    touched(stack.objects.path(orphan), 3 * AGE, monkeypatch)
+    assert checking.run().problems == [f"object {orphan} is stored, but no row knows it"]

@@ -123,7 +123,7 @@ class Running:
     def cli(self, *words: str, stdin: str = "") -> Any:
         """What a command answers with --json."""
         done = self.cli_raw(*words, "--json", stdin=stdin)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return json.loads(done.stdout)
 
     def cli_raw(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

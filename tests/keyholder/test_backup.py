@@ -14,7 +14,7 @@ from appliance.domain.errors import Code, Problem
 from appliance.domain.share import DAY
 from appliance.keyholder import backup
 from appliance.keyholder.client import Opened, Wrong
-from appliance.keyholder.master import FileKey
+from appliance.keyholder.master.file import FileKey
 from appliance.keyholder.ring import Ring
 from appliance.keyholder.verify import Content, verify
 

@@ -19,7 +19,7 @@ from appliance.disk.places import admit
 from appliance.disk.sqlite import connect
 from appliance.domain.errors import Code, Problem
 from appliance.keyholder.client import Created, Opened
-from appliance.keyholder.master import FileKey
+from appliance.keyholder.master.file import FileKey
 from appliance.keyholder.ring import Ring
 from appliance.keyholder.server import Server
 

@@ -63,7 +63,7 @@ def test_no_master_key_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     tmp_path.chmod(0o700)
     with no_random(monkeypatch), pytest.raises(OSError, match="no entropy"), Ring.opened(tmp_path, lambda: NOON):
         pass
-    assert list(tmp_path.iterdir()) == []
+    assert "master.key" not in [path.name for path in tmp_path.iterdir()]
     with Ring.opened(tmp_path, lambda: NOON) as ring:
         assert len(ring.secret("pepper")) == 32
     assert new_id() != new_id()

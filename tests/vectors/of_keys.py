@@ -24,6 +24,7 @@ WRAPS: Final = {
     "access-code": (CODE, [SHARE]),
     "intake-key": (KEY, [INTAKE_KEY]),
     "secret": (KEY, [b"pepper"]),
+    "sealed-master-key": (KEY, []),
 }
 
 # label: what is spelled behind it, each part with its length or bare, and how many bytes come of it
@@ -34,6 +35,7 @@ DERIVATIONS: Final = {
     "bildbrief/v1/slot": ("parts", [SHARE], 64),
     "bildbrief/v1/study-id": ("parts", [bytes(range(16)), OBJECT.hex().encode()], 16),
     "bildbrief/v1/series-id": ("parts", [bytes(range(16))], 16),
+    "bildbrief/v1/master-key-tag": ("parts", [], 16),
     "bildbrief.sealed-object.v1": ("bare", [bytes(24), b"\x89BBF\r\n\x1a\n\1\1", bytes(6), OBJECT, b"\1"], 76),
 }
 

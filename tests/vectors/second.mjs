@@ -16,7 +16,7 @@ const MAGIC = Buffer.from('89424246 0d0a1a0a 0101 000000000000'.replaceAll(' ', 
 class Refused extends Error {}
 const refuse = (why = 'refused') => { throw new Refused(why); };
 const bytes = (hex) => Buffer.from(hex, 'hex');
-const parts = (text) => text.split(' ').map((part) => (part === '-' ? Buffer.alloc(0) : bytes(part)));
+const parts = (text) => (text ? text.split(' ').map((part) => (part === '-' ? Buffer.alloc(0) : bytes(part))) : []);
 const sha256 = (data) => createHash('sha256').update(data).digest('hex');
 
 function integer(number, length) {

@@ -1,0 +1,181 @@
+"""A new master key: everything opens afterwards, and after a kill at any step; no study and no object is touched."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hsm import SoftHsm
+from keyhouse import MEMORY, PREFIX, Clock, House
+
+from appliance.domain.errors import Problem
+from appliance.keyholder import rotation
+from appliance.keyholder.client import Created, Keyholder, Opened
+from appliance.keyholder.master import Files, Provider, sealed
+from appliance.keyholder.ring import Ring
+from appliance.keyholder.rotation import move
+from appliance.keyholder.server import handlers
+
+STEPS = ("announce", "add", "wrap", "gate", "commit", "spare", "forget")
+PROVIDERS = ("file", "sealed file", "hsm")
+
+
+class Killed(BaseException):
+    """Stands for a kill -9: nothing that follows is done."""
+
+
+@pytest.fixture(autouse=True)
+def _cheap_seals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealed, "MEMORY_KIB", 64)
+
+
+@pytest.fixture
+def soft(tmp_path: Path) -> Iterator[SoftHsm]:
+    yield SoftHsm(tmp_path / "hsm")
+    os.environ.pop("SOFTHSM2_CONF", None)
+
+
+class Keys:
+    """A key directory with studies, shares and an intake pair in it, opened by one provider after the other."""
+
+    def __init__(self, base: Path, provider: Callable[[Path], Provider]) -> None:
+        self.directory = base / "keys"
+        self.directory.mkdir(mode=0o700)
+        self.provider = lambda: provider(self.directory)
+        self.clock = Clock()
+        with Ring.opened(self.directory, self.clock, self.provider()) as ring:
+            calls = handlers(ring, MEMORY)
+            self.studies = {f"{number:032x}": calls["create_study_key"](study_id=f"{number:032x}") for number in range(3)}
+            self.letters = {}
+            for study in self.studies:
+                record = House.record(self, study)  # type: ignore[arg-type]  (it takes the clock only)
+                self.letters[record.share_id] = Created(**calls["share_create"](record=record.canonical()))
+            calls["intake_public"]()
+            self.wrapped = dict(ring.here().execute("SELECT study_id, wrapped FROM studies").fetchall())
+            self.tag = ring.master.tag
+
+    def everything_opens(self, provider: Provider | None = None) -> str:
+        """The tag of the master key under which it does."""
+        with Ring.opened(self.directory, self.clock, provider or self.provider()) as ring:
+            calls = handlers(ring, MEMORY)
+            assert calls["study_keys"](study_ids=[*self.studies]) == self.studies
+            for share_id, letter in self.letters.items():
+                assert calls["share_code"](share_id=share_id) == letter.code
+                opened = calls["open_share"](code=letter.code, password=letter.password, prefix=PREFIX, device=None)
+                assert list(opened["opened"]["study_keys"].values())[0] in self.studies.values()  # noqa: RUF015
+            rows = ring.here().execute("SELECT private, key_id FROM intake_keys").fetchall()
+            assert all(len(ring.master.unwrap(private, rotation.intake_context(key_id))) == 32 for private, key_id in rows)
+            assert dict(ring.here().execute("SELECT study_id, wrapped FROM studies").fetchall()) == self.wrapped, "no study is touched"
+            assert ring.fact("master_spare") is None
+            assert ring.provider.tags() == [ring.master.tag], "no other key is left"
+            return ring.master.tag
+
+
+@pytest.fixture(params=PROVIDERS)
+def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Keys:
+    if request.param == "hsm":
+        hsm: SoftHsm = request.getfixturevalue("soft")
+        return Keys(tmp_path, lambda _: hsm.provider())
+    passphrase = "vier Wörter die nicht passen" if request.param == "sealed file" else None
+    return Keys(tmp_path, lambda directory: Files(directory, passphrase))
+
+
+def rotate(keys: Keys) -> None:
+    with Ring.opened(keys.directory, keys.clock, keys.provider()) as ring:
+        move(ring, ring.provider)
+
+
+def test_everything_is_under_a_new_key(keys: Keys) -> None:
+    rotate(keys)
+    after = keys.everything_opens()
+    assert after != keys.tag
+    rotate(keys)
+    assert keys.everything_opens() not in (after, keys.tag)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_kill_at_any_step_leaves_one_key_that_opens_everything(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch, step: str, moment: str
+) -> None:
+    with monkeypatch.context() as broken:
+        _kill(broken, keys, step, moment)
+        with pytest.raises(Killed):
+            rotate(keys)
+    keys.everything_opens()
+    rotate(keys)
+    keys.everything_opens()
+
+
+def _kill(monkeypatch: pytest.MonkeyPatch, keys: Keys, step: str, moment: str) -> None:
+    with closing(keys.provider()) as provider:
+        kind: Any = type(provider)
+    places: dict[str, tuple[Any, str]] = {
+        "announce": (Ring, "announce"),
+        "add": (kind, "add"),
+        "wrap": (rotation, "_wrap_anew"),
+        "gate": (rotation, "remember"),
+        "commit": (rotation, "witness"),
+        "spare": (Ring, "forget_spare"),
+        "forget": (kind, "forget"),
+    }
+    owner, name = places[step]
+    real, calls = getattr(owner, name), [0]
+
+    def killing(*values: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if step == "spare" and calls[0] < 3:  # opening, and before the move, look for one too
+            return real(*values, **named)
+        if moment == "before":
+            raise Killed
+        real(*values, **named)
+        raise Killed
+
+    monkeypatch.setattr(owner, name, killing)
+
+
+@pytest.mark.parametrize("call", range(6))
+def test_a_kill_at_every_write_of_a_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    """Renames and unlinks of the file provider, one by one."""
+    keys = Keys(tmp_path, Files)
+    with monkeypatch.context() as broken:
+        done = iter(range(100))
+
+        def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+            def step(*values: Any, **named: Any) -> Any:
+                if next(done) == call:
+                    raise Killed
+                return real(*values, **named)
+
+            return step
+
+        broken.setattr(Path, "rename", counted(Path.rename))
+        broken.setattr(Path, "unlink", counted(Path.unlink))
+        with suppress(Killed):  # fewer steps than calls: then nothing was killed
+            rotate(keys)
+    keys.everything_opens()
+
+
+def test_from_a_file_into_an_hsm(tmp_path: Path, soft: SoftHsm) -> None:
+    keys = Keys(tmp_path, Files)
+    with closing(soft.provider()) as hsm, Ring.opened(keys.directory, keys.clock, keys.provider()) as ring:
+        move(ring, hsm)
+    assert sorted(path.name for path in keys.directory.iterdir() if path.is_file()) == ["ring.sqlite3"], "the file is destroyed"
+    with pytest.raises(Problem, match="BILDBRIEF_KEY_PROVIDER"):
+        keys.everything_opens()
+    keys.everything_opens(soft.provider())
+
+
+def test_while_everything_runs(house: House) -> None:
+    record, given = house.share()
+    before = house.ring.master.tag
+    operator = Keyholder(house.sockets / "operator.sock", timeout=10)
+    operator.rotate_master()
+    operator.close()
+    assert house.ring.master.tag != before
+    assert house.desk.share_code(record.share_id) == given.code
+    assert isinstance(house.portal.open_share(given.code, given.password, PREFIX, None), Opened)
+    house.restart()
+    assert isinstance(house.portal.open_share(given.code, given.password, PREFIX, None), Opened)
