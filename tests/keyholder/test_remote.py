@@ -24,7 +24,7 @@ from appliance.keyholder import client, doors, server
 from appliance.keyholder.authority import LIFETIME, Authority
 from appliance.keyholder.calls import CALLS, FRAME_LIMIT, REMOTE, ROLES
 from appliance.keyholder.client import Keyholder, Opened
-from appliance.keyholder.tls import ROLE_URI, SERVER_NAME, Remote
+from appliance.keyholder.tls import ROLE_URI, SERVER_NAME, Remote, client_context
 from appliance.vault.keys import new_id, new_key
 
 SOON = datetime(2099, 1, 1, tzinfo=UTC)
@@ -74,7 +74,7 @@ class Abroad:
 
     def spoken(self, role: str, **versions: ssl.TLSVersion) -> ssl.SSLSocket:
         """A connection by TLS of the test's own."""
-        context = client.client_context(self.file(role))
+        context = client_context(self.file(role))
         for name, version in versions.items():
             setattr(context, name, version)
         raw = self.raw()
@@ -372,8 +372,8 @@ def test_many_connections_of_one_role_block_only_that(abroad: Abroad) -> None:
 
 def test_connections_are_kept_for_the_next_call_but_not_for_long(abroad: Abroad, monkeypatch: pytest.MonkeyPatch) -> None:
     dialled: list[Remote] = []
-    dial = client._dial_remote
-    monkeypatch.setattr(client, "_dial_remote", lambda where: (dialled.append(where), dial(where))[1])
+    dial = client.dial
+    monkeypatch.setattr(client, "dial", lambda where: (dialled.append(where), dial(where))[1])
     desk = abroad.keyholder("desk")
     for _ in range(5):
         desk.status()
