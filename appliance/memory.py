@@ -20,11 +20,11 @@ def protect() -> None:
 
 
 def lock() -> None:
-    """Keep all memory out of the swap space, if this process may lock as much as it likes: under a limit it would run dry in the middle."""
+    """Keep all memory out of the swap space, if this process may lock as much as it likes: by its limit or by CAP_IPC_LOCK (mlock(2))."""
     _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    if hard == resource.RLIM_INFINITY:
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
-        ctypes.CDLL(None).mlockall(_EVERYTHING)
+    # Under a limit between nothing and everything it would succeed now and run dry in the middle.
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard if hard == resource.RLIM_INFINITY else 0, hard))
+    ctypes.CDLL(None).mlockall(_EVERYTHING)
 
 
 def locked() -> bool:

@@ -1,20 +1,17 @@
 """The keyholder as the other processes see it: one method for each call of the table, over this process's own socket or certificate."""
 
-import select
 import socket
-import ssl
-import struct
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..domain.errors import Code, Problem
-from .calls import CALLS, FRAME_LIMIT, pack, receive, unpack
-from .tls import HANDSHAKE, SERVER_NAME, Remote, client_context
+from .calls import CALLS, pack
+from .dialling import dial, has_ended, problem_of, receive_answer
+from .tls import Remote
 
 IDLE = 8  # connections kept for the next call
 FRESH = 30.0  # seconds they are kept; less than the keyholder's patience (`doors.IDLE`), which could end in the middle of a call
@@ -226,8 +223,8 @@ class Keyholder:
         connection = None
         try:
             connection = self._send(frame)
-            answer = _answer(connection)
-            problem = _problem(answer)
+            answer = receive_answer(connection)
+            problem = problem_of(answer)
             result = None if problem else call.gives.decode(answer["ok"])
         except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
             if connection is not None:
@@ -254,7 +251,7 @@ class Keyholder:
                 connection, since = self._idle.pop() if self._idle else (None, 0.0)
             if connection is None:
                 break
-            if time.monotonic() - since > FRESH or _has_ended(connection):
+            if time.monotonic() - since > FRESH or has_ended(connection):
                 connection.close()
                 continue
             try:
@@ -263,7 +260,7 @@ class Keyholder:
                 connection.close()
             else:
                 return connection
-        connection = _dial(self._where)
+        connection = dial(self._where)
         try:
             connection.settimeout(self._timeout)
             connection.sendall(frame)
@@ -271,60 +268,3 @@ class Keyholder:
             connection.close()
             raise
         return connection
-
-
-def _dial(where: Path | Remote) -> socket.socket:
-    """A new connection over which the keyholder will answer. Errors: OSError, EOFError, ValueError; Problem if it refuses."""
-    if isinstance(where, Remote):
-        return _dial_remote(where)
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.connect(str(where))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _dial_remote(where: Remote) -> socket.socket:
-    # The credentials are read each time: new ones count without a restart.
-    context = client_context(where.credentials)
-    with ExitStack() as undo:
-        connection: socket.socket = undo.enter_context(socket.create_connection((where.host, where.port), HANDSHAKE))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            connection = undo.enter_context(context.wrap_socket(connection, server_hostname=SERVER_NAME))
-            # In TLS 1.3 the keyholder judges our certificate after our side is done: its first words tell (`calls`).
-            problem = _problem(_answer(connection))
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            raise
-        except ssl.SSLError as error:
-            raise Problem(
-                Code.UNAVAILABLE,
-                "This appliance and its keyholder do not accept each other's certificates. Whoever looks after them must enrol it anew.",
-            ) from error
-        if problem is not None:
-            raise problem
-        undo.pop_all()
-    return connection
-
-
-def _has_ended(connection: socket.socket) -> bool:
-    """Between two calls the keyholder says nothing: all that can be read is the end."""
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _answer(connection: socket.socket) -> dict[str, Any]:
-    (length,) = struct.unpack(">I", receive(connection, 4))
-    if length > FRAME_LIMIT:
-        raise ValueError("frame too long")
-    return unpack(receive(connection, length))
-
-
-def _problem(answer: Mapping[str, Any]) -> Problem | None:
-    if "problem" not in answer:
-        return None
-    told = answer["problem"]
-    return Problem(Code(told["code"]), told["message"], **told["values"])

@@ -14,6 +14,7 @@ import pytest
 
 from appliance.disk import places, sqlite
 from appliance.disk.places import TABLE, USERS, Places
+from appliance.keyholder.calls import REMOTE
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
 
@@ -220,3 +221,32 @@ print(json.dumps([entered, os.getuid(), os.getgid(), sorted(os.getgroups()), (he
         check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert json.loads(done.stdout) == [[], 806, places.KEEPERS, [806, places.RECORDS], 804]
+
+
+@needs_root
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is missing")
+def test_each_process_gets_its_own_credentials_and_the_container_leaves_the_power_to_hand_them_out(there: Places) -> None:
+    there.prepare(users=True)
+    program = """
+import sys
+from appliance.cli import main, remote
+remote.users_exist = lambda: True
+main(["keys", "accept", "-"])
+"""
+    bundle = json.dumps({role: f"-----BEGIN PRIVATE KEY-----\nCERTIFICATE of the {role}" for role in REMOTE})
+    environment = os.environ | {
+        f"BILDBRIEF_{name.upper()}": str(getattr(there, name.removesuffix("_dir").replace("key", "keys")))
+        for name in ("data_dir", "key_dir", "run_dir")
+    }
+    for _ in range(2):  # enrolled, and enrolled anew
+        subprocess.run(
+            ["setpriv", "--bounding-set", CAPABILITIES, "--inh-caps", "-all", sys.executable, "-c", program],
+            check=True, capture_output=True, text=True, input=bundle, env=environment, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        there.prepare(users=True)
+    for role in REMOTE:
+        assert who(read(there.client(role))) == {role}
+        assert who(write(there.client(role))) == set()
+        assert f"the {role}" in there.client(role).read_text()
+    assert who(names(there.keys / "clients")) == set()
+    assert who(write(there.keys / "clients/desk2.pem")) == set()

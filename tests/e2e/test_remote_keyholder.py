@@ -78,7 +78,8 @@ def test_the_whole_way_with_the_keys_on_another_machine(tmp_path: Path) -> None:
             assert refused.status == 503
             assert "Das hat nicht geklappt" in refused.text
             assert reader.get("/worklist").status == 200, "who is in reads on with the keys of the visit"
-            assert reader.get("/download").status == 302
+            ticket = reader.get("/download").headers["location"]
+            assert reader.get(ticket).status == 503, "a download must be written down, and that needs the keyholder"
             assert Reader(box.portal).get("/").status == 200
             assert box.cli_raw("share", "create", study["study"]).returncode == 75
 
@@ -123,7 +124,7 @@ def test_commands_refuse_in_words(tmp_path: Path) -> None:
 @pytest.mark.skipif(bool(PLAIN) and shutil.which("setpriv") is None, reason="setpriv (util-linux) is missing")
 def test_nobody_of_the_same_user_looks_into_a_process(tmp_path: Path) -> None:
     """Neither by a core file nor by /proc: keyholder, portal, and the others, whose memory holds images and keys too."""
-    box = Running(tmp_path / "box", prefix=PLAIN)
+    box = Running(tmp_path / "box", prefix=PLAIN, keyholder_listen=f"127.0.0.1:{free_port()}")
     look = "import sys; open(f'/proc/{sys.argv[1]}/mem', 'rb').close()"
 
     def looks_into(pid: int) -> subprocess.CompletedProcess[str]:

@@ -5,8 +5,8 @@ import socket
 import ssl
 import struct
 import threading
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from appliance.keyholder import client, doors, server
 from appliance.keyholder.authority import LIFETIME, Authority
 from appliance.keyholder.calls import CALLS, FRAME_LIMIT, REMOTE, ROLES
 from appliance.keyholder.client import Keyholder, Opened
-from appliance.keyholder.tls import ROLE_URI, SERVER_NAME, Remote
+from appliance.keyholder.tls import ROLE_URI, SERVER_NAME, Remote, client_context
 from appliance.vault.keys import new_id, new_key
 
 SOON = datetime(2099, 1, 1, tzinfo=UTC)
@@ -74,7 +74,7 @@ class Abroad:
 
     def spoken(self, role: str, **versions: ssl.TLSVersion) -> ssl.SSLSocket:
         """A connection by TLS of the test's own."""
-        context = client.client_context(self.file(role))
+        context = client_context(self.file(role))
         for name, version in versions.items():
             setattr(context, name, version)
         raw = self.raw()
@@ -230,26 +230,27 @@ def _received(raw: socket.socket) -> bytes:
         return b""
 
 
-def test_whoever_is_not_the_keyholder_is_told_nothing(abroad: Abroad, house: House) -> None:
-    """Somebody at the keyholder's address with another's certificate, or with one of ours that is no keyholder's."""
+@pytest.mark.parametrize(
+    ("name", "purpose"),
+    [("keyholder", CLIENT), ("other", ExtendedKeyUsageOID.SERVER_AUTH)],
+)
+def test_whoever_is_not_the_keyholder_is_told_nothing(abroad: Abroad, name: str, purpose: x509.ObjectIdentifier) -> None:
+    """Somebody at the keyholder's address with a certificate of its own authority, but of another purpose or name."""
+    abroad.file("impostor").write_text(abroad.authority.issue("praxis", [x509.DNSName(name)], SOON, purpose)[0])
     own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    own.load_cert_chain(abroad.file("desk"))
+    own.load_cert_chain(abroad.file("impostor"))
+    heard: list[bytes] = []
+
+    def pose(listener: socket.socket) -> None:
+        raw, _ = listener.accept()
+        with raw, suppress(OSError), own.wrap_socket(raw, server_side=True) as connection:
+            connection.sendall(frame({"ok": None}))
+            heard.append(connection.recv(1000))
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        keyholder = Keyholder(Remote("127.0.0.1", listener.getsockname()[1], abroad.file("portal")), 5)
-
-        heard: list[bytes] = []
-
-        def pose() -> None:
-            raw, _ = listener.accept()
-            with raw:
-                try:
-                    with own.wrap_socket(raw, server_side=True) as connection:
-                        heard.append(connection.recv(1000))
-                except OSError:
-                    pass
-
-        thread = threading.Thread(target=pose)
+        thread = threading.Thread(target=pose, args=(listener,))
         thread.start()
+        keyholder = Keyholder(Remote("127.0.0.1", listener.getsockname()[1], abroad.file("portal")), 5)
         with pytest.raises(Problem, match="certificates"):
             keyholder.open_share("1" * 18, "secret", "p", None)
         thread.join()
@@ -321,8 +322,9 @@ def test_the_authority_is_the_same_after_a_restart_and_lies_readable_nowhere(abr
 # -- crowds ------------------------------------------------------------------------------------------------------------
 
 
-def test_strangers_cannot_keep_others_out(abroad: Abroad) -> None:
+def test_strangers_cannot_keep_others_out(abroad: Abroad, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three times as many as may stand at the door, and nobody of them says anything: who has a certificate passes them by."""
+    monkeypatch.setattr(doors, "HANDSHAKE", 600.0)
     crowd = [abroad.raw() for _ in range(3 * doors.STRANGERS)]
     began = [abroad.raw() for _ in range(doors.STRANGERS // 2)]
     for raw in began:
@@ -341,11 +343,20 @@ def test_a_stranger_has_little_time(abroad: Abroad, monkeypatch: pytest.MonkeyPa
 
 
 def test_who_is_silent_for_long_is_let_go_and_comes_back(abroad: Abroad, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = abroad.keyholder("desk")
+    assert doors.TlsDoor.idle == doors.IDLE
     monkeypatch.setattr(doors.TlsDoor, "idle", 0.1)
+    desk = abroad.keyholder("desk")
     desk.status()
-    time.sleep(0.5)
+    with abroad.spoken("desk") as connection:
+        assert answer(connection) == {"ok": None}
+        assert connection.recv(1) == b""
     assert desk.status()["studies"] == 0
+
+
+def test_no_session_is_resumed(abroad: Abroad) -> None:
+    with abroad.spoken("desk") as connection:
+        answer(connection)
+        assert connection.session is None or not connection.session.has_ticket
 
 
 def test_many_connections_of_one_role_block_only_that(abroad: Abroad) -> None:
@@ -361,8 +372,8 @@ def test_many_connections_of_one_role_block_only_that(abroad: Abroad) -> None:
 
 def test_connections_are_kept_for_the_next_call_but_not_for_long(abroad: Abroad, monkeypatch: pytest.MonkeyPatch) -> None:
     dialled: list[Remote] = []
-    dial = client._dial_remote
-    monkeypatch.setattr(client, "_dial_remote", lambda where: (dialled.append(where), dial(where))[1])
+    dial = client.dial
+    monkeypatch.setattr(client, "dial", lambda where: (dialled.append(where), dial(where))[1])
     desk = abroad.keyholder("desk")
     for _ in range(5):
         desk.status()
