@@ -18,6 +18,12 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [link for link in inside if not (document.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(TOP)))
+def test_tests_that_are_named_are_there(document: Path) -> None:
+    named = re.findall(r"`(tests/[\w./-]+)`", document.read_text())
+    assert [path for path in named if not (TOP / path).exists()] == []
+
+
 @pytest.mark.parametrize("library", [re.split(r"[<>=~!]", line)[0] for line in LIBRARIES])
 def test_every_library_has_its_reasons(library: str) -> None:
     assert re.search(rf"\b{re.escape(library)}\b", DECISIONS), f"docs/decisions says nothing of {library}"
