@@ -86,6 +86,7 @@ def desk(stack: Stack, parts: DeskParts) -> Iterator[str]:
 
 def log_in(page: Page) -> None:
     page.goto("/")
+    expect(page.locator("[name=login]")).to_be_focused()  # a moment after the page is there
     page.keyboard.type("alma")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
