@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from .doors import Door, TlsDoor, UnixDoor, WhoAsks, end
 from .events import Events, caller
 from .gate import Gate
 from .intake import Intake
-from .master import Provider
+from .master import Provider, WrongPin
 from .reburial import Reburial
 from .ring import Ring
 from .rotation import move
@@ -59,7 +59,13 @@ def serve(
     memory.protect()
     memory.lock()
     self_test()
-    with Ring.opened(key_dir, now, provider) as ring:
+    with ExitStack() as opening:
+        try:
+            ring = opening.enter_context(Ring.opened(key_dir, now, provider))
+        except WrongPin as problem:
+            log.error("keyholder waits to be started again", reason=problem.message)
+            stop.wait()  # ended, it would be started again at once, and ask the HSM again
+            raise
         remote = None if listen is None else TlsDoor(listen.host, listen.port, Authority(ring))
         server = Server(handlers(ring, argon2_memory_kib), sockets, admit, remote)
         log.info("keyholder ready", provider=ring.provider.name)

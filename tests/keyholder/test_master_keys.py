@@ -1,17 +1,21 @@
 """One suite for all who keep a master key: files, files sealed by a passphrase, and an HSM. And what only one of them can do wrong."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pkcs11
 import pytest
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
-from hsm import SoftHsm
+from hsm import LABEL, SoftHsm
 from keyhouse import NOON
 from pkcs11 import Attribute, ObjectClass
 from pkcs11.exceptions import PKCS11Error
 
+from appliance.config import PREFIX
 from appliance.domain.errors import Code, Problem
 from appliance.keyholder.master import Files, Provider, sealed
 from appliance.keyholder.master.file import MASTER, FileKey
@@ -205,19 +209,43 @@ def test_a_token_that_goes_away_and_comes_back(soft: SoftHsm) -> None:
     provider.close()
 
 
-def test_a_wrong_pin_is_tried_once(soft: SoftHsm) -> None:
+def test_a_wrong_pin_is_tried_once(soft: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SoftHSM never locks a token, so what is counted is how often the library is asked for."""
     administrator = soft.provider()
     administrator.add(nobody)
     administrator.close()
     provider = soft.provider(pin="0000-falsch")
+    asked: list[str] = []
+    real = pkcs11.lib
+    monkeypatch.setattr(pkcs11, "lib", lambda module: (asked.append(module), real(module))[1])
     for _ in range(5):
         with pytest.raises(Problem, match="PIN") as caught:
             provider.tags()
         assert caught.value.code is Code.FORBIDDEN
     provider.close()
+    assert asked == [soft.module]
     right = soft.provider()
-    assert len(right.tags()) == 1, "the token is not locked"
+    assert len(right.tags()) == 1
     right.close()
+
+
+def test_a_keyholder_with_a_wrong_pin_stays_and_waits(soft: SoftHsm, tmp_path: Path) -> None:
+    """If it ended, its supervisor would start it again, and the token would be locked after a few tries."""
+    settings = {"key_provider": "pkcs11", "pkcs11_module": soft.module, "pkcs11_token": LABEL, "pkcs11_pin": "0000-falsch"}
+    for name in ("key_dir", "data_dir", "run_dir"):
+        (tmp_path / name).mkdir(mode=0o700)
+        settings[name] = str(tmp_path / name)
+    environment = os.environ | {f"{PREFIX}{name.upper()}": value for name, value in settings.items()}
+    command = [sys.executable, "-m", "appliance.processes", "keyholder"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("waits to be started again" in line for line in process.stderr)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.terminate()
+        assert "BILDBRIEF_PKCS11_PIN_FILE" in process.stderr.read()
+    assert process.returncode == 1
+    assert list((tmp_path / "run_dir").iterdir()) == [], "nobody was answered"
 
 
 @pytest.mark.parametrize("wrong", ["module", "token"])

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hsm import SoftHsm
 from keyhouse import MEMORY, PREFIX, Clock, House
 
 from appliance.domain.errors import Problem
-from appliance.keyholder import rotation
+from appliance.keyholder import rotation, studies
 from appliance.keyholder.client import Created, Keyholder, Opened
 from appliance.keyholder.master import Files, Provider, sealed
 from appliance.keyholder.ring import Ring
@@ -166,6 +168,32 @@ def test_from_a_file_into_an_hsm(tmp_path: Path, soft: SoftHsm) -> None:
     with pytest.raises(Problem, match="BILDBRIEF_KEY_PROVIDER"):
         keys.everything_opens()
     keys.everything_opens(soft.provider())
+
+
+def test_a_call_under_way_meets_one_key_only(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has read what lies under the old key; the rotation waits until it has opened it."""
+    study = house.study()
+    expected = house.ingester.study_keys([study])
+    inside, go_on = Event(), Event()
+    real = studies.row
+
+    def slow(*values: Any) -> Any:
+        found = real(*values)
+        inside.set()
+        assert go_on.wait(10)
+        return found
+
+    monkeypatch.setattr(studies, "row", slow)
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(house.ingester.study_keys, [study])
+        assert inside.wait(10)
+        moving = pool.submit(move, house.ring, house.ring.provider)
+        with pytest.raises(TimeoutError):
+            moving.result(1)
+        go_on.set()
+        assert asking.result(10) == expected
+        moving.result(10)
+    assert house.ingester.study_keys([study]) == expected
 
 
 def test_while_everything_runs(house: House) -> None:

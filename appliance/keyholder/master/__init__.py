@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ...vault.keys import Context
 from .file import FileKey, Files
+from .pin import WrongPin
 
 if TYPE_CHECKING:
     from ...config import Config
 
-__all__ = ["PROVIDERS", "FileKey", "Files", "MasterKey", "Provider", "provider_of"]
+__all__ = ["PROVIDERS", "FileKey", "Files", "MasterKey", "Provider", "WrongPin", "provider_of"]
 
 PROVIDERS: Final = ("file", "pkcs11")
 

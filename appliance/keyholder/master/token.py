@@ -18,6 +18,7 @@ from pkcs11.exceptions import NoSuchKey, NoSuchToken, PinIncorrect, PinInvalid, 
 
 from ...domain.errors import Code, Problem
 from ...log import log
+from .pin import WrongPin
 
 T = TypeVar("T")
 Handle = Any  # a key in the token: the library puts its methods together as the token allows
@@ -32,17 +33,6 @@ OPEN: Final = {Attribute.EXTRACTABLE: True, Attribute.SENSITIVE: False, Attribut
 
 class Refused(Exception):  # noqa: N818  (the token's answer, not its failure)
     """The token is there and well, and will not do this."""
-
-
-class WrongPin(Problem):
-    """The token was asked once, and is not to be asked again until a person has looked."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            Code.FORBIDDEN,
-            "The HSM refuses the PIN. It is not tried again, so that the token is not locked."
-            " Put the right one into BILDBRIEF_PKCS11_PIN_FILE and start again.",
-        )
 
 
 class Token:
