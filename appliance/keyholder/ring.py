@@ -68,6 +68,7 @@ class Ring:
         """
         files = Files(key_dir)
         with closing(provider or files) as provider, locked(key_dir):
+            files.tidy()
             for left in key_dir.glob(f".{RING}.part*"):  # of a restore that was killed; it may hold what was forgotten
                 left.unlink()
             ring = cls(key_dir / RING, find_master(key_dir / RING, provider), now, provider)

@@ -154,6 +154,31 @@ def test_a_passphrase_is_changed_and_removed(tmp_path: Path) -> None:
     assert (tmp_path / MASTER).stat().st_mode & 0o777 == 0o400
 
 
+def test_what_a_kill_left_of_a_key_file_is_destroyed(tmp_path: Path) -> None:
+    """A `kill -9` before the rename: the key, perhaps unsealed, lies under the name that it was being written to."""
+    key = Files(tmp_path, PASSPHRASE).add(nobody)
+    for name in (".master.key.next.0123456789abcdef.part", ".master.key.fedcba9876543210.part", "master.key.gone"):
+        (tmp_path / name).write_bytes(key.secret())
+        (tmp_path / name).chmod(0o400)
+    Files(tmp_path, PASSPHRASE).tidy()
+    assert [path.name for path in tmp_path.iterdir()] == [MASTER]
+    assert Files(tmp_path, PASSPHRASE).tags() == [key.tag]
+
+
+def test_who_only_looks_leaves_what_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup is verified while the file gets a passphrase: tidied up then, both forms of the key would be destroyed."""
+    key = Files(tmp_path).add(nobody)
+    wipe = Files._wipe
+
+    def looked_at(files: Files, path: Path) -> None:
+        assert Files(tmp_path).tags() == [key.tag]
+        wipe(files, path)
+
+    monkeypatch.setattr(Files, "_wipe", looked_at)
+    Files(tmp_path).seal(PASSPHRASE)
+    assert Files(tmp_path, PASSPHRASE).open(key.tag).secret() == key.secret()
+
+
 # -- an HSM --------------------------------------------------------------------------------------------------------------
 
 

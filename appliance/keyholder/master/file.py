@@ -78,15 +78,28 @@ class Files:
         self._gone = directory / f"{MASTER}.gone"
         self._passphrase = passphrase
 
+    def tidy(self) -> None:
+        """Finish what a crash interrupted. Only for whoever has the key directory to himself: what is under way looks the same."""
+        if self._gone.exists():
+            self._overwrite()
+        for begun in self._current.parent.glob(f".{MASTER}*.part"):  # a key file that was being written, see `disk.files`
+            self._wipe(begun)
+        if not self._next.exists():
+            return
+        if not os.path.lexists(self._current):
+            self._next.rename(self._current)
+            fsync_dir(self._current.parent)
+        elif _tag_in(read(self._next)) == _tag_in(read(self._current)):  # a new passphrase that came to nothing
+            self._wipe(self._next)
+
     def tags(self) -> list[str]:
-        self._tidy()
         return list(self._by_tag())
 
     def open(self, tag: str) -> FileKey:
         return FileKey.load(self._by_tag()[tag], self._passphrase)
 
     def add(self, announce: Callable[[str], None]) -> FileKey:
-        self._tidy()
+        self.tidy()
         key = FileKey(new_key())
         announce(key.tag)
         path = self._next if self._current.exists() else self._current
@@ -100,15 +113,15 @@ class Files:
     def forget(self, tag: str) -> None:
         if path := self._by_tag().get(tag):
             self._wipe(path)
-        self._tidy()
+        self.tidy()
 
     def seal(self, passphrase: str | None) -> None:
         """Write the key anew, sealed by this passphrase; by none, if None. The key stays the same. Killed, either form is left whole."""
-        self._tidy()
+        self.tidy()
         key = FileKey.load(self._current, self._passphrase)
         replace_file(self._next, key.content(passphrase), mode=MODE)
         self._wipe(self._current)
-        self._tidy()
+        self.tidy()
         self._passphrase = passphrase
 
     def state(self) -> str:
@@ -120,18 +133,6 @@ class Files:
     def _by_tag(self) -> dict[str, Path]:
         """The keys' files. Errors: those of `read`."""
         return {_tag_in(read(path)): path for path in (self._next, self._current) if os.path.lexists(path)}
-
-    def _tidy(self) -> None:
-        """Finish what a crash interrupted."""
-        if self._gone.exists():
-            self._overwrite()
-        if not self._next.exists():
-            return
-        if not os.path.lexists(self._current):
-            self._next.rename(self._current)
-            fsync_dir(self._current.parent)
-        elif _tag_in(read(self._next)) == _tag_in(read(self._current)):  # a new passphrase that came to nothing
-            self._wipe(self._next)
 
     def _wipe(self, path: Path) -> None:
         path.rename(self._gone)
