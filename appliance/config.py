@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from .domain.errors import Code, Problem
+from .domain.modalities import Modality, is_ae_title
+from .domain.modalities import parse as parse_modalities
 from .domain.residency import REGION, aws, is_in_eu
 
 PREFIX = "BILDBRIEF_"
@@ -36,7 +38,18 @@ class Config:
     dicom_host: str
     dicom_port: int
     ae_title: str
+    modalities: tuple[Modality, ...] | None
     instance_limit: int
+    disk_reserve: int
+    dicom_workers: int | None
+    dicom_connections: int
+    dicom_connections_per_peer: int
+    dicom_connections_reserved: int
+    dicom_pdu_limit: int
+    dicom_first_seconds: int
+    dicom_pdu_seconds: int
+    dicom_idle_seconds: int
+    dicom_rate: int
     desk_host: str
     desk_port: int
     desk_url: str
@@ -112,8 +125,7 @@ def _host(text: str) -> str:
 
 
 def _ae_title(text: str) -> str:
-    # PS3.5 6.2, AE: at most 16 characters of the default repertoire, no backslash or control characters.
-    if not 1 <= len(text) <= 16 or not text.isascii() or not text.isprintable() or "\\" in text or text != text.strip():
+    if not is_ae_title(text):
         raise ValueError("is no AE title; give 1 to 16 ASCII characters without a backslash")
     return text
 
@@ -173,7 +185,23 @@ SETTINGS: dict[str, Setting] = {
     "dicom_host": Setting(_host, "0.0.0.0", "address the DICOM receiver listens on"),  # noqa: S104
     "dicom_port": Setting(_PORT, "11112", "port of the DICOM receiver"),
     "ae_title": Setting(_ae_title, "BILDBRIEF", "AE title of the DICOM receiver"),
+    "modalities": Setting(
+        parse_modalities,
+        None,
+        "who may send: AE@ADDRESS or AE@ADDRESS:PORT, several with commas; `*` is any AE title, an address may be a network; "
+        "unset: everybody, which is for a first try only",
+    ),
     "instance_limit": Setting(_integer(1 << 20, 1 << 36), str(4 << 30), "largest instance accepted, in bytes"),
+    "disk_reserve": Setting(_integer(0, 1 << 40), str(1 << 30), "bytes left free on the data volume: with less, images are refused"),
+    "dicom_workers": Setting(_integer(1, 64), None, "processes that receive images; unset: one a core, at most 4"),
+    "dicom_connections": Setting(_integer(1, 1024), "32", "DICOM connections at once"),
+    "dicom_connections_per_peer": Setting(_integer(1, 1024), "4", "DICOM connections at once from one address"),
+    "dicom_connections_reserved": Setting(_integer(0, 1023), "8", "of all connections, those kept for modalities that are named"),
+    "dicom_pdu_limit": Setting(_integer(16 << 10, 1 << 20), str(256 << 10), "longest PDU offered and accepted, in bytes"),
+    "dicom_first_seconds": Setting(_integer(1, 60), "5", "time for a request to be there, for a TLS handshake, and for a peer to close"),
+    "dicom_pdu_seconds": Setting(_integer(1, 600), "30", "time for one PDU, and until the next one of an instance"),
+    "dicom_idle_seconds": Setting(_integer(1, 86_400), "120", "time an association may be idle between instances"),
+    "dicom_rate": Setting(_integer(0, 1 << 30), "1024", "least bytes a second of an instance under way"),
     "desk_host": Setting(_host, "0.0.0.0", "address the desk listens on"),  # noqa: S104
     "desk_port": Setting(_PORT, "8081", "port of the desk (practice network only)"),
     "desk_url": Setting(_web_address, "http://127.0.0.1:8081", "address staff open in the browser"),
@@ -284,6 +312,8 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         found.append("BILDBRIEF_KEY_DIR and BILDBRIEF_DATA_DIR lie in each other; keys must be on a volume of their own.")
     if values["share_days"] > values["share_days_max"]:
         found.append("BILDBRIEF_SHARE_DAYS is more than BILDBRIEF_SHARE_DAYS_MAX; lower the one or raise the other.")
+    if values["dicom_connections_reserved"] >= values["dicom_connections"]:
+        found.append("BILDBRIEF_DICOM_CONNECTIONS_RESERVED leaves nobody else a place; it must be less than BILDBRIEF_DICOM_CONNECTIONS.")
     ports = [values[name] for name in ("dicom_port", "desk_port", "portal_port")]
     if len(set(ports)) < len(ports):
         found.append("BILDBRIEF_DICOM_PORT, BILDBRIEF_DESK_PORT and BILDBRIEF_PORTAL_PORT must be three different ports.")

@@ -46,16 +46,30 @@ def _keyholder(config: Config, ready: Event, stop: Event) -> None:
 
 
 def _receiver(config: Config, ready: Event, stop: Event) -> None:
-    from .receiver.server import Limits, Receiver
+    from .receiver.limits import Limits, Patience
+    from .receiver.server import Address, Receiver
+    from .receiver.service import Site
 
-    receiver = Receiver(
-        Places(config.data_dir, config.key_dir, config.run_dir).intake,
-        host=config.dicom_host,
-        port=config.dicom_port,
-        ae_title=config.ae_title,
-        limits=Limits(instance=config.instance_limit),
-        now=now_of(config),
+    limits = Limits(
+        instance=config.instance_limit,
+        reserve=config.disk_reserve,
+        connections=config.dicom_connections,
+        reserved=config.dicom_connections_reserved,
+        per_peer=config.dicom_connections_per_peer,
+        pdu=config.dicom_pdu_limit,
+        patience=Patience(
+            first=config.dicom_first_seconds, pdu=config.dicom_pdu_seconds, idle=config.dicom_idle_seconds, rate=config.dicom_rate
+        ),
     )
+    site = Site(
+        intake=Places(config.data_dir, config.key_dir, config.run_dir).intake,
+        ae_title=config.ae_title,
+        limits=limits,
+        modalities=config.modalities or (),
+        now=now_of(config),
+        tls=lambda: None,
+    )
+    receiver = Receiver([Address(config.dicom_host, config.dicom_port)], site, processes=config.dicom_workers)
     ready.set()
     receiver.serve(stop)
 
@@ -144,19 +158,21 @@ def run_process(name: str, config: Config) -> None:
     memory.protect()  # it holds keys and images
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     logging.set_up(name)
-    ready, stop = Event(), Event()
+    ready, stop = _Ready(), Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    threading.Thread(target=_tell, args=(ready,), daemon=True).start()
     ENTRIES[name](config, ready, stop)
     log.info("stopped")
 
 
-def _tell(ready: Event) -> None:
-    ready.wait()
-    if descriptor := os.environ.pop(READY_FD, None):
-        os.write(int(descriptor), b"1")
-        os.close(int(descriptor))
+class _Ready(threading.Event):
+    """Tells the supervisor when it is set."""
+
+    def set(self) -> None:
+        super().set()
+        if descriptor := os.environ.pop(READY_FD, None):
+            os.write(int(descriptor), b"1")
+            os.close(int(descriptor))
 
 
 def main() -> None:

@@ -20,8 +20,14 @@ _COMMAND_LIMIT = 16 << 10  # bytes; a C-STORE request takes some 200
 _T = TypeVar("_T")
 
 
+Fill = Callable[[memoryview], None]
+"""Fills a buffer with the bytes that come next; raises when they do not come."""
+
+
 class Writer(Protocol):
     def write(self, data: bytes | memoryview) -> None: ...
+    def buffer(self) -> memoryview: ...
+    def advance(self, count: int) -> None: ...
 
 
 class Incoming(Protocol):
@@ -70,17 +76,24 @@ class Messages:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._command = bytearray()
+        self._passing = memoryview(bytearray(_COMMAND_LIMIT))  # for what is not kept
         self._message: _Message | None = None
         self.stored = self.refused = self.stored_bytes = 0
 
-    def fragment(self, context_id: int, control: int, data: memoryview) -> bytes | None:
-        """Take one fragment. Returns the response when it completes a message that has one. Raises Abuse."""
+    @property
+    def midway(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._message is not None or bool(self._command)
+
+    def fragment(self, context_id: int, control: int, length: int, fill: Fill) -> bytes | None:
+        """Take one fragment of `length` bytes. Returns the response when it completes a message that has one. Raises Abuse."""
         if control & COMMAND:
             if self._message is not None:
                 raise Abuse("a command within a dataset")
-            self._command += data
-            if len(self._command) > _COMMAND_LIMIT:
+            if length > _COMMAND_LIMIT - len(self._command):
                 raise Abuse("a command set that does not end")
+            fill(self._passing[:length])
+            self._command += self._passing[:length]
             if not control & LAST:
                 return None
             self._message = self._receive(context_id, decode(bytes(self._command)))
@@ -90,7 +103,7 @@ class Messages:
         else:
             if self._message is None or self._message.context_id != context_id:
                 raise Abuse("a dataset without its command")
-            self._take(self._message, data)
+            self._take(self._message, length, fill)
             if not control & LAST:
                 return None
         message, self._message = self._message, None
@@ -101,6 +114,7 @@ class Messages:
         if self._message is not None and self._message.file is not None:
             self._message.file.discard()
         self._message = None
+        self._command.clear()
         log.info("association ended", calling=self._session.calling, stored=self.stored, refused=self.refused, bytes=self.stored_bytes)
 
     def _receive(self, context_id: int, request: Command) -> _Message:
@@ -133,15 +147,19 @@ class Messages:
             return Status.NO_DATASET
         return Status.SUCCESS if self._session.room() > self._session.reserve else Status.NO_SPACE
 
-    def _take(self, message: _Message, data: memoryview) -> None:
-        message.received += len(data)
-        if message.file is None:
-            if message.received > 2 * self._session.instance_limit:
-                raise Abuse("a refused dataset that does not end")
-        elif message.received > self._session.instance_limit:
+    def _take(self, message: _Message, length: int, fill: Fill) -> None:
+        message.received += length
+        if message.received > self._session.instance_limit and message.file is not None:
             self._refuse(message, Status.TOO_LARGE)
-        else:
-            self._try(message, message.file.writer.write, data)
+        if message.received > 2 * self._session.instance_limit:
+            raise Abuse("a refused dataset that does not end")
+        while length:
+            into = self._passing if message.file is None else message.file.writer.buffer()
+            into = into[:length]
+            fill(into)
+            length -= len(into)
+            if message.file is not None:
+                self._try(message, message.file.writer.advance, len(into))
 
     def _answer(self, message: _Message) -> bytes | None:
         if message.file is not None:

@@ -1,147 +1,235 @@
-"""The Storage SCP: whom it lets in, with what, and what they leave."""
+"""The receiver's front: listens, lets in whom the guard allows, and hands connections to the workers.
 
+A connection gets a place only when its whole request is here. So whoever connects and keeps silent costs a descriptor for a few
+seconds, and no thread, no memory, no place.
+"""
+
+import array
+import fcntl
+import selectors
+import socket
+import struct
+import termios
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import cast
-
-from pydicom.uid import UID
-from pynetdicom import AE, _config, build_context, evt
-from pynetdicom.association import Association
-from pynetdicom.events import Event
-from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import AddressInformation
+from contextlib import suppress
+from dataclasses import dataclass
 
 from ..log import log
 from ..vault import intake
-from .layer import Exchange, Patience, Server, extend
-from .messages import Context, Messages, Session
-from .part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from .syntaxes import TRANSFER_SYNTAXES, VERIFICATION, choose, is_storage
+from .guard import Guard, Refusal, Refusals, Visitor
+from .limits import workers
+from .service import Service, Site
+from .workers import Start, Worker, in_process
 
-_COME_BACK = (0x02, 0x03, 0x01)  # PS3.8 9.3.4: rejected-transient, by the presentation layer, temporary congestion
-_LOOK = 0.2  # seconds between looks at whether to stop
-_GRACE = 2.0  # seconds for all peers together to hear of it
+_LOOK = 0.1  # seconds between looks at whether to stop, and who has waited too long
+_BACKLOG = 128
+_PDU_HEADER = struct.Struct(">BxL")
+_REQUEST, _TLS_HANDSHAKE = 0x01, 0x16  # PS3.8 9.3.2; RFC 8446 5.1
+_WHOLE = 32 << 10  # bytes of a first PDU to wait for at most; longer ones come whole while they are served
+_ABORT = bytes((0x07, 0, 0, 0, 0, 4, 0, 0, 0x02, 0x01))  # PS3.8 9.3.8: by the service provider, unrecognized PDU
+_FULL = bytes((0x03, 0, 0, 0, 0, 4, 0, 0x02, 0x03, 0x02))  # PS3.8 9.3.4: rejected-transient, local limit exceeded
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one peer, and all together, may take. Sizes in bytes, times in seconds."""
+class Address:
+    """Where to listen. Port 0: any."""
 
-    instance: int = 4 << 30
-    reserve: int = 1 << 30  # left free on the volume of the intake
-    associations: int = 16
-    pdu: int = 256 << 10  # offered, and enforced
-    patience: Patience = field(default_factory=Patience)
+    host: str
+    port: int
+    tls: bool = False
 
 
 class Receiver:
-    """Listens from the moment it is made; answers while `serve` runs. `port` is the one it got when asked for port 0."""
+    """Listens from the moment it is made; answers while `serve` runs. `ports` are those it got, in the order of the addresses."""
 
-    def __init__(self, intake_dir: Path, *, host: str, port: int, ae_title: str, limits: Limits, now: Callable[[], int]) -> None:
-        self._intake = intake_dir
-        self._limits = limits
-        self._now = now
-        _config.LOG_HANDLER_LEVEL = "none"  # its own lines would quote what passes
-        _config.PASS_CONTEXTVARS = True  # so that lines from its threads say, too, which process they are from
-        entity = AE(ae_title)
-        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        entity.maximum_pdu_size = limits.pdu
-        entity.maximum_associations = limits.associations
-        entity.acse_timeout, entity.network_timeout = limits.patience.first, limits.patience.idle
-        self._server = entity.make_server(
-            (host, port),
-            contexts=[build_context(VERIFICATION)],
-            evt_handlers=[(evt.EVT_CONN_OPEN, self._connected), (evt.EVT_REQUESTED, self._requested)],
-            server_class=Server,
-        )
-        self._server.timeout = _LOOK
-        self.port: int = self._server.server_address[1]
-        intake.sweep(intake_dir)
+    def __init__(self, addresses: list[Address], site: Site, *, processes: int | None = None, start: Start = in_process) -> None:
+        self._site = site
+        self._guard = Guard(site.limits, site.modalities)
+        self.refusals = Refusals()
+        self._selector = selectors.DefaultSelector()
+        self._connections: dict[int, socket.socket] = {}
+        self._asked: list[Visitor] = []
+        self._service = Service(site)
+        self._start = start
+        self._workers: list[Worker] = []
+        self._listeners = [_listen(address) for address in addresses]
+        self.ports = [int(listener.getsockname()[1]) for listener in self._listeners]
+        self._tls = {listener for listener, address in zip(self._listeners, addresses, strict=True) if address.tls}
+        for listener in self._listeners:
+            self._selector.register(listener, selectors.EVENT_READ, listener)
+        intake.sweep(site.intake)
+        for _ in range(processes or workers()):
+            self._begin_worker()
 
     def serve(self, stop: threading.Event) -> None:
-        """Accept until `stop`, then abort what is open: what is not acknowledged is sent again."""
-        log.info("receiver listening", port=self.port, key=intake.read_public(self._intake) is not None)
+        """Accept until `stop`, then abort what is open."""
+        key = intake.read_public(self._site.intake) is not None
+        log.info("receiver listening", ports=self.ports, workers=len(self._workers), key=key)
+        if not self._site.modalities:
+            log.warning("receiver is wide open: anybody in this network may send; name the practice's modalities")
         while not stop.is_set():
-            self._server.handle_request()
-        self._server.server_close()
-        left = self._server.active_associations
-        for association in left:
-            if association.is_established:
-                association.abort(block=False)
-            else:
-                association.dul.kill_dul()
-        until = time.monotonic() + _GRACE
-        for association in left:  # each ends by itself once its peer has been told; who stalls is not waited for
-            association.join(max(0, until - time.monotonic()))
-            if association.is_alive() and association.dul.socket is not None:
-                association.dul.socket.close()
-                association.join()
-        log.info("receiver stopped", aborted=len(left))
+            for ready, _ in self._selector.select(_LOOK):
+                match ready.data:
+                    case socket.socket() as listener:
+                        self._accept(listener, tls=listener in self._tls)
+                    case Visitor() as visitor:
+                        self._look_at(visitor)
+                    case Worker() as worker:
+                        self._hear(worker)
+            self._seat_all()
+            for visitor in self._guard.overdue(time.monotonic()):
+                self._refuse(visitor, Refusal.FULL if visitor in self._asked else Refusal.SILENT)
+        self._close()
 
-    def _connected(self, event: Event) -> None:
-        extend(event.assoc, self._limits.patience)
+    def _begin_worker(self) -> None:
+        worker = Worker(self._service, self._start, self._forget if self._start is in_process else lambda: None)
+        self._workers.append(worker)
+        self._selector.register(worker.channel, selectors.EVENT_READ, worker)
 
-    def _requested(self, event: Event) -> None:
-        association = event.assoc
-        request = cast(A_ASSOCIATE, association.requestor.primitive)
-        calling, called = _clean(request.calling_ae_title), _clean(request.called_ae_title)
-        who = {"peer": cast(AddressInformation, association.requestor.address_info).address, "calling": calling, "called": called}
-        files = self._files()
-        if files is None:
-            log.warning("association rejected, no intake key yet", **who)
-            association.acse.send_reject(*_COME_BACK)
-            association.kill()
-            return
-        log.info("association requested", **who)
-        _settle_contexts(association, request.presentation_context_definition_list)
-        cast(Exchange, association.dimse).open(lambda: self._messages(association, files, calling, called))
+    def _forget(self) -> None:
+        """In a forked worker: what is the guard's alone."""
+        self._selector.close()
+        for listener in self._listeners:
+            listener.close()
+        for connected in self._connections.values():
+            connected.close()
+        for worker in self._workers:
+            worker.channel.close()
 
-    def _files(self) -> intake.Association | None:
-        """Where the files of a new association go. The key is read anew each time: there is a new one every day."""
+    # -- at the door ---------------------------------------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket, *, tls: bool) -> None:
+        for _ in range(_BACKLOG):
+            try:
+                connected, peer = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError:  # gone again, or no descriptors left for it
+                log.warning("connection cannot be accepted", exc_info=True)
+                return
+            met = self._guard.meet(peer[0], tls=tls, now=time.monotonic())
+            if isinstance(met, Refusal):
+                self.refusals.note(met, peer[0])
+                connected.close()
+                continue
+            connected.setblocking(False)
+            # Readable means from now on that a header is here, or that nothing more will come.
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _PDU_HEADER.size)
+            self._connections[met.number] = connected
+            self._selector.register(connected, selectors.EVENT_READ, met)
+            if surplus := self._guard.surplus():
+                self._refuse(surplus, Refusal.EVICTED)
+
+    def _look_at(self, visitor: Visitor) -> None:
+        """Something came: wait on until the whole request is here."""
+        connected = self._connections[visitor.number]
         try:
-            key = intake.read_public(self._intake)
-            return intake.Association(self._intake, key, self._now) if key else None
-        except Exception:  # noqa: BLE001 (pynetdicom would let the association in after any exception)
-            log.error("intake key cannot be used", exc_info=True)
-            return None
+            head = connected.recv(_PDU_HEADER.size, socket.MSG_PEEK)
+        except OSError:
+            head = b""
+        if len(head) < _PDU_HEADER.size:
+            self._refuse(visitor, Refusal.LEFT)
+            return
+        kind, length = _PDU_HEADER.unpack(head)
+        if visitor.tls and kind == _TLS_HANDSHAKE:
+            need = 0
+        elif visitor.tls or kind != _REQUEST:
+            self._refuse(visitor, Refusal.NOT_DICOM, _ABORT)
+            return
+        elif length > self._site.limits.first_pdu:
+            self._refuse(visitor, Refusal.TOO_LONG, _ABORT)
+            return
+        else:
+            need = min(_PDU_HEADER.size + length, _WHOLE)
+        if _available(connected) >= need:
+            self._selector.unregister(connected)
+            self._asked.append(visitor)
+        elif connected.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == need:
+            self._refuse(visitor, Refusal.LEFT)  # readable, and yet not whole: it has closed its side
+        else:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, need)
+            self._selector.modify(connected, selectors.EVENT_READ, visitor)
 
-    def _messages(self, association: Association, files: intake.Association, calling: str, called: str) -> Messages:
-        contexts = {
-            cast(int, context.context_id): Context(str(context.abstract_syntax), str(context.transfer_syntax[0]))
-            for context in association.accepted_contexts
-        }
-        return Messages(
-            Session(
-                contexts=contexts,
-                calling=calling,
-                called=called,
-                begin=files.begin,
-                room=lambda: intake.room(self._intake),
-                instance_limit=self._limits.instance,
-                reserve=self._limits.reserve,
-            )
-        )
+    def _refuse(self, visitor: Visitor, refusal: Refusal, answer: bytes = b"") -> None:
+        connected = self._connections.pop(visitor.number)
+        if visitor in self._asked:
+            self._asked.remove(visitor)
+            answer = _FULL
+        else:
+            self._selector.unregister(connected)
+        self._guard.leave(visitor.number)
+        self.refusals.note(refusal, visitor.address)
+        with connected, suppress(OSError):  # gone already
+            if answer and not visitor.tls:
+                # What is left unread would turn the close into a reset, which takes the answer back.
+                connected.recv(_WHOLE)
+                connected.send(answer)
+                connected.shutdown(socket.SHUT_WR)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _seat_all(self) -> None:
+        """Give places to those who have asked, in their order."""
+        for visitor in list(self._asked):
+            if self._guard.seat(visitor):
+                self._asked.remove(visitor)
+                self._hand_over(visitor)
+
+    def _hand_over(self, visitor: Visitor) -> None:
+        with self._connections.pop(visitor.number) as connected:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            connected.setblocking(True)
+            worker = min(self._workers, key=lambda worker: len(worker.hands))
+            try:
+                worker.hand(connected, visitor.number, tls=visitor.tls)
+            except OSError:
+                self._guard.leave(visitor.number)
+                log.error("connection lost, its worker is gone")
+
+    def _hear(self, worker: Worker) -> None:
+        """A worker is done with a connection, or is gone itself; then another takes its place."""
+        number = worker.done()
+        if number is not None:
+            self._guard.leave(number)
+            return
+        log.error("worker ended; another begins", lost=len(worker.hands))
+        for hand in worker.hands:
+            self._guard.leave(hand)
+        self._selector.unregister(worker.channel)
+        self._workers.remove(worker)
+        worker.close()
+        self._begin_worker()
+
+    def _close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        for connected in self._connections.values():
+            connected.close()
+        for worker in self._workers:
+            worker.close()
+        for worker in self._workers:
+            worker.join()
+        self._selector.close()
+        log.info("receiver stopped", refused={refusal.name: count for refusal, count in self.refusals.total.items()})
 
 
-def _settle_contexts(association: Association, proposed: Iterable[PresentationContext]) -> None:
-    """Make the choice for each proposed context; pynetdicom then finds nothing else to choose.
+def _listen(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.host, address.port))
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
-    Support is declared for just what is proposed: so any storage class is taken, and no list of all is copied for each association.
-    """
-    supported = {VERIFICATION}
-    for context in proposed:
-        chosen = choose(context.transfer_syntax)
-        if chosen is not None and is_storage(str(context.abstract_syntax)):
-            context.transfer_syntax = [UID(chosen)]
-            supported.add(str(context.abstract_syntax))
-    association.acceptor.supported_contexts = [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in supported]
 
-
-def _clean(title: str) -> str:
-    """An AE title as it may stand in files and logs (PS3.5 6.2)."""
-    return "".join(character for character in title if " " <= character <= "~" and character != "\\").strip()[:16]
+def _available(connected: socket.socket) -> int:
+    """Bytes that are here and not yet read."""
+    count = array.array("i", [0])
+    fcntl.ioctl(connected, termios.FIONREAD, count)
+    return count[0]

@@ -7,6 +7,7 @@ import pytest
 
 from appliance.config import PREFIX, SETTINGS, Config, Endpoint, read, require_secrets
 from appliance.domain.errors import Problem
+from appliance.domain.modalities import parse
 
 # A value for each setting that is not its default, as written and as read.
 DISTINCT = {
@@ -16,7 +17,18 @@ DISTINCT = {
     "dicom_host": ("127.0.0.2", "127.0.0.2"),
     "dicom_port": ("104", 104),
     "ae_title": ("PRAXIS 7", "PRAXIS 7"),
+    "modalities": ("CT1@10.0.0.5:104,*@10.1.0.0/16", parse("CT1@10.0.0.5:104, *@10.1.0.0/16")),
     "instance_limit": ("2_000_000", 2_000_000),
+    "disk_reserve": ("4_000_000", 4_000_000),
+    "dicom_workers": ("3", 3),
+    "dicom_connections": ("64", 64),
+    "dicom_connections_per_peer": ("5", 5),
+    "dicom_connections_reserved": ("6", 6),
+    "dicom_pdu_limit": ("131072", 131_072),
+    "dicom_first_seconds": ("8", 8),
+    "dicom_pdu_seconds": ("31", 31),
+    "dicom_idle_seconds": ("600", 600),
+    "dicom_rate": ("100", 100),
     "desk_host": ("127.0.0.3", "127.0.0.3"),
     "desk_port": ("9001", 9001),
     "desk_url": ("https://desk.example/", "https://desk.example"),

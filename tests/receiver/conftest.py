@@ -1,24 +1,25 @@
 """A receiver on a loopback port of its own, with usual limits or with those of the test."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from receiving import Running, Sample, find_samples
+from receiving import HERE, Running, Sample, find_samples
 
+from appliance.domain.modalities import Modality
 from appliance.receiver import server
-from appliance.receiver.server import Limits
+from appliance.receiver.limits import Limits
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Limits], Running]]:
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
     """Start a receiver with limits of the test's own."""
     monkeypatch.setattr(server, "_LOOK", 0.01)
     started: list[Running] = []
 
-    def begin(limits: Limits) -> Running:
-        started.append(Running(tmp_path / f"intake{len(started)}", limits))
+    def begin(limits: Limits, modalities: Sequence[Modality] = HERE) -> Running:
+        started.append(Running(tmp_path / f"intake{len(started)}", limits, modalities))
         return started[-1]
 
     yield begin

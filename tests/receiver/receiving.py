@@ -2,7 +2,7 @@
 
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,14 +13,18 @@ from pydicom.data.data_manager import DATA_ROOT
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pynetdicom.association import Association
 
-from appliance.receiver.server import Limits, Receiver
+from appliance.domain.modalities import Modality, parse
+from appliance.receiver.limits import Limits
+from appliance.receiver.server import Address, Receiver
+from appliance.receiver.service import Site
 from appliance.receiver.syntaxes import TRANSFER_SYNTAXES, is_storage
+from appliance.receiver.workers import in_thread
 from appliance.vault import intake, keys
 from appliance.vault.sealed import Kind, Reader
 
 NOW = 1_700_000_000
+HERE = parse("*@127.0.0.0/8")
 META_LENGTH = slice(140, 144)  # where a file tells the length of its group 0002, which ends 144 bytes later than that
 
 
@@ -47,16 +51,18 @@ class Stored:
 
 
 class Running:
-    """A receiver in a thread of this process, and what it stored."""
+    """A receiver in threads of this process, so that tests can reach into its works, and what it stored."""
 
-    def __init__(self, directory: Path, limits: Limits) -> None:
+    def __init__(self, directory: Path, limits: Limits, modalities: Sequence[Modality] = HERE) -> None:
         self.directory = directory
         self.private, self.public = keys.new_pair()
         (directory / "tmp").mkdir(parents=True)
         (directory / "new").mkdir()
         intake.write_public(directory, intake.PublicKey("00c0ffee", self.public))
-        self._receiver = Receiver(directory, host="127.0.0.1", port=0, ae_title="BILDBRIEF", limits=limits, now=lambda: NOW)
-        self.port = self._receiver.port
+        site = Site(directory, "BILDBRIEF", limits, modalities, lambda: NOW, lambda: None)
+        self._receiver = Receiver([Address("127.0.0.1", 0)], site, start=in_thread)
+        (self.port,) = self._receiver.ports
+        self.refusals = self._receiver.refusals
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._receiver.serve, args=(self._stop,))
         self._thread.start()
@@ -64,9 +70,6 @@ class Running:
     def stop(self) -> None:
         self._stop.set()
         self._thread.join()
-
-    def associations(self) -> list[Association]:
-        return self._receiver._server.active_associations
 
     def stored(self) -> dict[str, Stored]:
         """By SOP Instance UID. What was stored twice under one UID fails here."""

@@ -11,7 +11,7 @@ import pytest
 from receiving import Running
 from wire import COMMAND, CT, LAST, Peer, store_command, uid
 
-from appliance.receiver.server import Limits
+from appliance.receiver.limits import Limits
 from appliance.vault import intake
 
 DATASET = bytes(range(256)) * 1000

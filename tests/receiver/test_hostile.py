@@ -10,8 +10,7 @@ import structlog
 from receiving import Running
 from wire import ABORT, ACCEPT, COMMAND, CT, DATA, EXPLICIT, LAST, REJECT, Peer, element, number, store_command, uid
 
-from appliance.receiver.layer import Patience
-from appliance.receiver.server import Limits
+from appliance.receiver.limits import Limits, Patience
 from appliance.vault import intake, keys
 
 DATASET = bytes(100_000)
@@ -259,7 +258,7 @@ def test_a_dripping_peer_is_closed(start: Callable[[Limits], Running]) -> None:
 
 
 def test_more_associations_than_allowed_are_told_to_come_back(start: Callable[[Limits], Running]) -> None:
-    receiver = start(Limits(reserve=0, associations=2))
+    receiver = start(Limits(reserve=0, connections=2))
     with Peer(receiver.port) as alice, Peer(receiver.port) as bob:
         assert alice.associate() == bob.associate() == ACCEPT
         with Peer(receiver.port) as charlie:
@@ -271,7 +270,7 @@ def test_more_associations_than_allowed_are_told_to_come_back(start: Callable[[L
 
 
 def test_idle_connections_beyond_the_second_limit_are_closed_at_once(start: Callable[[Limits], Running]) -> None:
-    receiver = start(Limits(reserve=0, associations=2))
+    receiver = start(Limits(reserve=0, connections=2))
     idle = [Peer(receiver.port, seconds=3) for _ in range(8)]
     assert idle[-1].receive()[0] == 0
     for peer in idle:
@@ -295,7 +294,7 @@ def wait_until_free(receiver: Running) -> None:
 
 
 def test_who_leaves_before_an_association_leaves_its_place(start: Callable[[Limits], Running]) -> None:
-    receiver = start(Limits(reserve=0, associations=1, patience=Patience(first=60)))
+    receiver = start(Limits(reserve=0, connections=1, patience=Patience(first=60)))
     for _ in range(5):
         Peer(receiver.port).socket.close()
     wait_until_free(receiver)

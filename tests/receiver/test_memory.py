@@ -18,11 +18,14 @@ SIZE = 200_000_000
 RECEIVER = """
     import sys, threading
     from pathlib import Path
-    from appliance.receiver.server import Limits, Receiver
+    from appliance.receiver.limits import Limits
+    from appliance.receiver.server import Address, Receiver
+    from appliance.receiver.service import Site
 
     directory, now = Path(sys.argv[1]), int(sys.argv[2])
-    receiver = Receiver(directory, host="127.0.0.1", port=0, ae_title="BILDBRIEF", limits=Limits(reserve=0), now=lambda: now)
-    print(receiver.port, flush=True)
+    site = Site(directory, "BILDBRIEF", Limits(reserve=0), (), lambda: now, lambda: None)
+    receiver = Receiver([Address("127.0.0.1", 0)], site)
+    print(*receiver.ports, flush=True)
     receiver.serve(threading.Event())
 """
 

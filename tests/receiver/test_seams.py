@@ -1,24 +1,27 @@
 """The seams in pynetdicom that the receiver hangs on. When an upgrade moves one, this fails before a scanner does."""
 
 import inspect
+import socket
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
 import pynetdicom
 import pytest
-from pynetdicom import AE, _config, evt
+from pynetdicom import _config
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association, ServiceUser
-from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.fsm import ACTIONS, TRANSITION_TABLE
-from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
+from pynetdicom.fsm import ACTIONS, TRANSITION_TABLE, InvalidEventError, StateMachine
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
-from receiving import Running
-from wire import ACCEPT, Peer
+from pynetdicom.transport import AddressInformation, AssociationSocket
+from receiving import NOW
+from wire import Peer
 
-from appliance.receiver.layer import Connection, Exchange, Server, UpperLayer
+from appliance.receiver.layer import Acceptor, Connection, UpperLayer
+from appliance.receiver.limits import Limits
+from appliance.receiver.service import Service, Site
 
 
 def test_the_version_is_the_one_locked() -> None:
@@ -30,26 +33,25 @@ def test_the_version_is_the_one_locked() -> None:
     ("function", "parameters"),
     [
         (AssociationSocket.__init__, ["self", "assoc", "client_socket", "address"]),
-        (AssociationSocket.recv, ["self", "nr_bytes"]),
         (AssociationSocket.close, ["self"]),
+        (AssociationSocket.send, ["self", "bytestream"]),
         (DULServiceProvider.__init__, ["self", "assoc"]),
-        (DULServiceProvider.run_reactor, ["self"]),
-        (DULServiceProvider.send_pdu, ["self", "primitive"]),
+        (DULServiceProvider.is_alive, ["self"]),
+        (DULServiceProvider.stop_dul, ["self"]),
         (DULServiceProvider.kill_dul, ["self"]),
-        (DIMSEServiceProvider.__init__, ["self", "assoc"]),
-        (DIMSEServiceProvider.receive_primitive, ["self", "primitive"]),
-        (AssociationServer.get_request, ["self"]),
-        (AssociationServer.verify_request, ["self", "request", "client_address"]),
-        (AssociationServer.handle_error, ["self", "request", "client_address"]),
-        (AssociationServer.handle_request, ["self"]),
-        (RequestHandler.handle, ["self"]),
+        (DULServiceProvider.send_pdu, ["self", "primitive"]),
+        (DULServiceProvider.receive_pdu, ["self", "wait", "timeout"]),
+        (DULServiceProvider._process_recv_primitive, ["self"]),
+        (DULServiceProvider._decode_pdu, ["self", "bytestream"]),
+        (StateMachine.do_action, ["self", "event"]),
         (ACSE.send_reject, ["self", "result", "source", "diagnostic"]),
-        (Association.abort, ["self", "block"]),
-        (Association.kill, ["self"]),
-        (
-            AE.make_server,
-            ["self", "address", "ae_title", "contexts", "ssl_context", "evt_handlers", "server_class", "kwargs"],
-        ),
+        (ACSE.send_release, ["self", "is_response"]),
+        (ACSE.send_abort, ["self", "source"]),
+        (ACSE.negotiate_association, ["self"]),
+        (Association.__init__, ["self", "ae", "mode"]),
+        (Association.run_reactor, ["self"]),
+        (Association.set_socket, ["self", "socket"]),
+        (AddressInformation.from_tuple, ["address_info"]),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
 )
@@ -60,17 +62,10 @@ def test_what_is_overridden_or_called_has_its_form(function: object, parameters:
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (AssociationSocket, "ready"),
-        (AssociationServer, "active_associations"),
-        (DIMSEServiceProvider, "maximum_pdu_size"),
-        (DIMSEServiceProvider, "dul"),
         (Association, "accepted_contexts"),
-        (Association, "acse_timeout"),
-        (Association, "network_timeout"),
         (ServiceUser, "maximum_length"),
         (ServiceUser, "supported_contexts"),
         (PresentationContext, "transfer_syntax"),
-        (P_DATA, "presentation_data_value_list"),
         (A_ASSOCIATE, "presentation_context_definition_list"),
         (A_ASSOCIATE, "calling_ae_title"),
         (A_ASSOCIATE, "called_ae_title"),
@@ -82,46 +77,46 @@ def test_properties_are_properties(owner: type, name: str) -> None:
 
 
 def test_ours_override_theirs() -> None:
-    for ours, theirs in (
-        (Connection, AssociationSocket),
-        (UpperLayer, DULServiceProvider),
-        (Exchange, DIMSEServiceProvider),
-        (Server, AssociationServer),
-    ):
-        overridden = {name for name in vars(ours) if not name.startswith("_")} & set(dir(theirs))
-        assert (
-            overridden
-            == {
-                Connection: {"recv", "ready"},
-                UpperLayer: {"run_reactor"},
-                Exchange: {"receive_primitive"},
-                Server: {"request_queue_size", "get_request", "verify_request", "handle_error"},
-            }[ours]
-        )
+    overridden = {
+        ours: {name for name in vars(ours) if not name.startswith("_")} & set(dir(theirs))
+        for ours, theirs in ((Connection, AssociationSocket), (UpperLayer, DULServiceProvider), (Acceptor, Association))
+    }
+    assert overridden == {
+        Connection: set(),
+        UpperLayer: {"is_alive", "stop_dul", "send_pdu", "receive_pdu"},
+        Acceptor: {"run_reactor"},
+    }
 
 
-def test_the_state_machine_has_the_states_and_the_event() -> None:
-    assert TRANSITION_TABLE["Evt19", "Sta6"] == "AA-8"  # an invalid PDU during data transfer: A-ABORT
+def test_the_state_machine_has_the_states_and_the_events() -> None:
     assert TRANSITION_TABLE["Evt6", "Sta2"] == "AE-6"  # Sta2 waits for the A-ASSOCIATE-RQ
-    assert ACTIONS["DT-2"][2] == "Sta6"
+    assert TRANSITION_TABLE["Evt18", "Sta2"] == "AA-2"  # that did not come in time
+    assert TRANSITION_TABLE["Evt19", "Sta6"] == "AA-8"  # an invalid PDU during data transfer: A-ABORT
+    assert TRANSITION_TABLE["Evt17", "Sta6"] == "AA-4"  # the peer is gone
+    assert TRANSITION_TABLE["Evt15", "Sta6"] == "AA-1"  # an abort of ours
+    assert TRANSITION_TABLE["Evt17", "Sta13"] == "AR-5"  # Sta13 waits for the peer to close
+    assert TRANSITION_TABLE["Evt18", "Sta13"] == "AA-2"
+    assert ACTIONS["DT-2"][2] == "Sta6"  # data leave the state as it is, so they need not pass through it
+    assert issubclass(InvalidEventError, Exception)
 
 
-def test_events_and_settings_are_there() -> None:
-    assert evt.EVT_CONN_OPEN in evt._NOTIFICATION_EVENTS
-    assert evt.EVT_REQUESTED in evt._NOTIFICATION_EVENTS
+def test_settings_are_there() -> None:
     assert isinstance(_config.LOG_HANDLER_LEVEL, str)
-    assert isinstance(_config.PASS_CONTEXTVARS, bool)
     assert pynetdicom.build_context("1.2.3", ["1.2.840.10008.1.2"]).transfer_syntax == ["1.2.840.10008.1.2"]
 
 
-def test_an_association_is_made_of_ours(receiver: Running) -> None:
-    with Peer(receiver.port) as peer:
-        assert peer.associate() == ACCEPT
-        assert peer.maximum == 256 << 10
-        (association,) = receiver.associations()
+def test_an_association_runs_in_the_thread_that_asks(tmp_path: Path) -> None:
+    site = Site(tmp_path, "BILDBRIEF", Limits(), (), lambda: NOW, lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as listener, Peer(listener.getsockname()[1]) as peer:
+        connected, _ = listener.accept()
+        association = Service(site).meet(connected, tls=False)
+        assert association is not None
         assert type(association.dul) is UpperLayer
         assert type(association.dul.socket) is Connection
-        assert type(association.dimse) is Exchange
-        assert association.dul.artim_timer.timeout == 5
-        assert association.dul._idle_timer.timeout == 120
-        peer.release()
+        threads = threading.active_count()
+        asking = threading.Thread(target=peer.associate)
+        asking.start()
+        association.run_reactor()  # to its end: without an intake key it rejects
+        asking.join()
+        assert peer.answer == bytes([0, 2, 3, 1])
+        assert threading.active_count() == threads
