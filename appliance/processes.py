@@ -46,6 +46,10 @@ def _keyholder(config: Config, ready: Event, stop: Event) -> None:
 
 
 def _receiver(config: Config, ready: Event, stop: Event) -> None:
+    import gc
+
+    import pydicom.config
+
     from .receiver.limits import Limits, Patience
     from .receiver.server import Address, Receiver
     from .receiver.service import Site
@@ -69,6 +73,8 @@ def _receiver(config: Config, ready: Event, stop: Event) -> None:
         now=now_of(config),
         tls=lambda: None,
     )
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # of UIDs in requests, which we compare and never read
+    gc.freeze()  # workers share what is here by now
     receiver = Receiver([Address(config.dicom_host, config.dicom_port)], site, processes=config.dicom_workers)
     ready.set()
     receiver.serve(stop)

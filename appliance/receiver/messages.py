@@ -16,6 +16,7 @@ from .syntaxes import is_storage
 
 COMMAND, LAST = 1, 2  # bits of a message control header (PS3.8 E.2)
 _COMMAND_LIMIT = 16 << 10  # bytes; a C-STORE request takes some 200
+_ROOM_STEP = 16 << 20  # bytes of one instance between looks at the room left
 
 _T = TypeVar("_T")
 
@@ -68,6 +69,7 @@ class _Message:
     file: Incoming | None
     status: Status
     received: int = 0
+    looked_at: int = 0  # bytes received when last there was room
 
 
 class Messages:
@@ -160,6 +162,10 @@ class Messages:
             length -= len(into)
             if message.file is not None:
                 self._try(message, message.file.writer.advance, len(into))
+        if message.file is not None and message.received - message.looked_at >= _ROOM_STEP:
+            message.looked_at = message.received
+            if self._session.room() <= self._session.reserve:
+                self._refuse(message, Status.NO_SPACE)
 
     def _answer(self, message: _Message) -> bytes | None:
         if message.file is not None:

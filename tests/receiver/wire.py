@@ -41,8 +41,8 @@ def store_command(sop_class: bytes, sop_instance: bytes, *, field: int = 1, data
 class Peer:
     """One connection. `contexts` are proposed with ids 1, 3, 5, …"""
 
-    def __init__(self, port: int, *, seconds: float = 10) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    def __init__(self, port: int, *, seconds: float = 10, source: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds, source_address=(source, 0))
         self.maximum = 0
         self.accepted: dict[int, str] = {}
 
