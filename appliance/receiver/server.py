@@ -20,7 +20,7 @@ from ..vault import intake
 from .guard import Guard, Refusal, Refusals, Visitor
 from .limits import workers
 from .service import Service, Site
-from .workers import Start, Worker, in_process
+from .workers import Worker
 
 _LOOK = 0.1  # seconds between looks at whether to stop, and who has waited too long
 _BACKLOG = 128
@@ -43,7 +43,7 @@ class Address:
 class Receiver:
     """Listens from the moment it is made; answers while `serve` runs. `ports` are those it got, in the order of the addresses."""
 
-    def __init__(self, addresses: list[Address], site: Site, *, processes: int | None = None, start: Start = in_process) -> None:
+    def __init__(self, addresses: list[Address], site: Site, *, processes: int | None = None, forked: bool = True) -> None:
         self._site = site
         self._guard = Guard(site.limits, site.modalities)
         self.refusals = Refusals()
@@ -51,7 +51,7 @@ class Receiver:
         self._connections: dict[int, socket.socket] = {}
         self._asked: list[Visitor] = []
         self._service = Service(site)
-        self._start = start
+        self._forked = forked
         self._workers: list[Worker] = []
         self._listeners = [_listen(address) for address in addresses]
         self.ports = [int(listener.getsockname()[1]) for listener in self._listeners]
@@ -83,7 +83,7 @@ class Receiver:
         self._close()
 
     def _begin_worker(self) -> None:
-        worker = Worker(self._service, self._start, self._forget if self._start is in_process else lambda: None)
+        worker = Worker(self._service, forked=self._forked, forget=self._forget)
         self._workers.append(worker)
         self._selector.register(worker.channel, selectors.EVENT_READ, worker)
 

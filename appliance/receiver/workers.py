@@ -6,13 +6,14 @@ The guard's process never decodes anything, and a worker that dies takes only it
 
 import contextvars
 import multiprocessing
+import signal
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from multiprocessing.context import ForkProcess
 
 from ..log import log
 from .layer import Acceptor
@@ -23,41 +24,33 @@ _DONE = struct.Struct(">I")
 _GRACE = 2.0  # seconds for all peers together to hear of the end
 
 
-class Runner(Protocol):
-    """A thread or a process."""
-
-    def start(self) -> None: ...
-    def join(self, timeout: float | None = None) -> None: ...
-
-
-Start = Callable[[Callable[[], None]], Runner]
-
-
-def in_process(target: Callable[[], None]) -> Runner:
-    """A forked process: it shares the memory of what is imported, and nothing that comes later."""
-    return multiprocessing.get_context("fork").Process(target=target, daemon=True)
-
-
-def in_thread(target: Callable[[], None]) -> Runner:
-    """A thread, for tests that reach into the works."""
-    return threading.Thread(target=target, daemon=True)
-
-
 class Worker:
-    """The guard's end of a worker: hand over connections, hear which are done. `hands` are the numbers it has."""
+    """The guard's end of a worker: hand over connections, hear which are done. `hands` are the numbers it has.
 
-    def __init__(self, service: Service, start: Start, forget: Callable[[], None]) -> None:
+    Forked, it shares the memory of what is imported, and nothing that comes later; `forget` is called there, to let go of what is
+    the guard's alone. Not forked it is a thread, for tests that reach into the works.
+    """
+
+    def __init__(self, service: Service, *, forked: bool, forget: Callable[[], None]) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.hands: set[int] = set()
+        work = _Work(service, theirs)
+        self._runner: threading.Thread | ForkProcess
+        if not forked:
+            self._runner = threading.Thread(target=work.run, daemon=True)
+            self._runner.start()
+            return
 
-        def work() -> None:
+        def begin() -> None:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)  # the guard's end is its own
+            self.channel.close()
             forget()
-            _Work(service, theirs).run()
+            work.run()
 
-        self._runner = start(work)
+        self._runner = multiprocessing.get_context("fork").Process(target=begin, daemon=True)
         self._runner.start()
-        if start is in_process:
-            theirs.close()
+        theirs.close()
 
     def hand(self, connected: socket.socket, number: int, *, tls: bool) -> None:
         """Raises OSError when the worker is gone."""
@@ -82,6 +75,8 @@ class Worker:
 
     def join(self) -> None:
         self._runner.join(2 * _GRACE)
+        if isinstance(self._runner, ForkProcess):
+            self._runner.kill()  # one that is stuck in the disk, say
 
 
 class _Work:

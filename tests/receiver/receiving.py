@@ -19,7 +19,6 @@ from appliance.receiver.limits import Limits
 from appliance.receiver.server import Address, Receiver
 from appliance.receiver.service import Site
 from appliance.receiver.syntaxes import TRANSFER_SYNTAXES, is_storage
-from appliance.receiver.workers import in_thread
 from appliance.vault import intake, keys
 from appliance.vault.sealed import Kind, Reader
 
@@ -60,7 +59,7 @@ class Running:
         (directory / "new").mkdir()
         intake.write_public(directory, intake.PublicKey("00c0ffee", self.public))
         site = Site(directory, "BILDBRIEF", limits, modalities, lambda: NOW, lambda: None)
-        self._receiver = Receiver([Address("127.0.0.1", 0)], site, start=in_thread)
+        self._receiver = Receiver([Address("127.0.0.1", 0)], site, forked=False)
         (self.port,) = self._receiver.ports
         self.refusals = self._receiver.refusals
         self._stop = threading.Event()
