@@ -13,7 +13,8 @@ from ..registry.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskParts:
-    """`desk_url` is what staff open, `public_url` what letters print; `mirrored`: a mirror is configured."""
+    """`desk_url` is what staff open, `public_url` what letters print; `mirrored`: a mirror is configured;
+    `wide_open`: whoever is in the network may send images."""
 
     worklist: Worklist
     inspecting: Inspecting
@@ -27,4 +28,5 @@ class DeskParts:
     language: str
     timezone: str
     mirrored: bool
+    wide_open: bool
     rehearse_days: int

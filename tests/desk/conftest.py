@@ -34,6 +34,7 @@ def parts(stack: Stack, cage: Cage) -> DeskParts:
         language="de",
         timezone="Europe/Berlin",
         mirrored=False,
+        wide_open=True,
         rehearse_days=0,
     )
 

@@ -228,6 +228,7 @@ def test_files_set_aside_are_listed_with_their_reason(stack: Stack, alma: Browse
 
 def test_the_strip_says_how_the_mirror_is(stack: Stack, parts: DeskParts, alma: Browser, alice: str) -> None:
     assert "No mirror is set up" in alma.get("/").text
+    assert "every device in this network may send images" in alma.get("/").text
 
 
 def test_both_languages(alma: Browser) -> None:

@@ -128,6 +128,22 @@ def test_a_reserve_stays_free_and_room_is_noticed(start: Callable[[Limits], Runn
     assert set(receiver.stored()) == {"1.2.3"}
 
 
+def test_the_reserve_is_kept_also_within_a_large_instance(receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Peer(receiver.port) as peer:
+        peer.associate()
+        peer.fragment(1, COMMAND | LAST, store_command(uid(CT), b"1.2.2\0"))
+        peer.dataset(bytes(1000), last=False)
+        wait_for(lambda: len(receiver.left_over()) == 1)
+        with monkeypatch.context() as full:
+            full.setattr(intake, "room", lambda _: 0)
+            peer.dataset(bytes(17 << 20), last=False, step=200_000)
+            wait_for(lambda: not receiver.left_over())
+        peer.dataset(b"the end")
+        assert peer.status() == 0xA700
+        assert peer.store("1.2.3", DATASET) == 0
+    assert set(receiver.stored()) == {"1.2.3"}
+
+
 @pytest.mark.parametrize("end", ["abort", "reset", "stop"])
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
 def test_an_end_in_the_middle_leaves_nothing(receiver: Running, end: str, share: float) -> None:

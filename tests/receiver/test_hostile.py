@@ -258,7 +258,7 @@ def test_a_dripping_peer_is_closed(start: Callable[[Limits], Running]) -> None:
 
 
 def test_more_associations_than_allowed_are_told_to_come_back(start: Callable[[Limits], Running]) -> None:
-    receiver = start(Limits(reserve=0, connections=2))
+    receiver = start(Limits(reserve=0, connections=2, patience=Patience(first=0.5)))
     with Peer(receiver.port) as alice, Peer(receiver.port) as bob:
         assert alice.associate() == bob.associate() == ACCEPT
         with Peer(receiver.port) as charlie:
@@ -269,8 +269,7 @@ def test_more_associations_than_allowed_are_told_to_come_back(start: Callable[[L
     good(receiver)
 
 
-def test_idle_connections_beyond_the_second_limit_are_closed_at_once(start: Callable[[Limits], Running]) -> None:
-    receiver = start(Limits(reserve=0, connections=2))
+def test_idle_connections_beyond_the_limit_are_closed_at_once(receiver: Running) -> None:
     idle = [Peer(receiver.port, seconds=3) for _ in range(8)]
     assert idle[-1].receive()[0] == 0
     for peer in idle:

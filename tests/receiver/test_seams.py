@@ -20,7 +20,7 @@ from receiving import NOW
 from wire import Peer
 
 from appliance.receiver.layer import Acceptor, Connection, UpperLayer
-from appliance.receiver.limits import Limits
+from appliance.receiver.limits import Limits, Patience
 from appliance.receiver.service import Service, Site
 
 
@@ -106,7 +106,7 @@ def test_settings_are_there() -> None:
 
 
 def test_an_association_runs_in_the_thread_that_asks(tmp_path: Path) -> None:
-    site = Site(tmp_path, "BILDBRIEF", Limits(), (), lambda: NOW, lambda: None)
+    site = Site(tmp_path, "BILDBRIEF", Limits(patience=Patience(first=0.5)), (), lambda: NOW, lambda: None)
     with socket.create_server(("127.0.0.1", 0)) as listener, Peer(listener.getsockname()[1]) as peer:
         connected, _ = listener.accept()
         association = Service(site).meet(connected, tls=False)
