@@ -53,6 +53,7 @@ class Demo:
             "run_dir": run,
             "desk_url": self.desk,
             "public_url": self.portal,
+            "modalities": "*@127.0.0.0/8",
             "quiet_seconds": 3,
             "clock_seconds": 2,
             **{f"{name}_host": "127.0.0.1" for name in PORTS},

@@ -48,6 +48,7 @@ class Running:
             "run_dir": directory / "run",
             "dicom_host": "127.0.0.1",
             "dicom_port": self.dicom,
+            "modalities": "*@127.0.0.0/8",
             "desk_host": "127.0.0.1",
             "desk_port": self.desk,
             "desk_url": f"http://127.0.0.1:{self.desk}",
