@@ -1,0 +1,106 @@
+"""Where sender and receiver meet: the loopback interface, or two network namespaces with an Ethernet cable between them. Linux.
+
+A namespace lives as long as a descriptor of it is open or a process is in it, so nothing is left behind, however this ends.
+"""
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+_CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
+_OURS: Final = "/proc/thread-self/ns/net"
+_RECEIVER, _SENDER = "10.11.12.1", "10.11.12.2"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """`host`: the receiver's address. The two ends are descriptors of network namespaces, or None: ours."""
+
+    what: str
+    host: str
+    receiver: int | None = None
+    sender: int | None = None
+
+
+LOOPBACK: Final = Network("loopback, MTU 65,536", "127.0.0.1")
+
+
+@contextmanager
+def inside(namespace: int | None) -> Iterator[None]:
+    """This thread, and the processes and sockets that it makes meanwhile, are in that network."""
+    if namespace is None:
+        yield
+        return
+    before = os.open(_OURS, os.O_RDONLY)
+    try:
+        _check(_libc.setns(namespace, _CLONE_NEWNET))
+        try:
+            yield
+        finally:
+            _check(_libc.setns(before, _CLONE_NEWNET))
+    finally:
+        os.close(before)
+
+
+@contextmanager
+def cable() -> Iterator[Network]:
+    """Two namespaces and a cable with the MTU of an Ethernet; loopback, which says so, for those who may not or cannot make it."""
+    with ExitStack() as stack:
+        try:
+            ends = [_namespace(stack) for _ in range(2)]
+        except PermissionError:
+            yield LOOPBACK
+            return
+        with inside(ends[1]):
+            _ip("link", "set", "lo", "up")
+        with inside(ends[0]):
+            _ip("link", "set", "lo", "up")
+            _ip(
+                "link",
+                "add",
+                "cable",
+                "mtu",
+                "1500",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "cable",
+                "mtu",
+                "1500",
+                "netns",
+                f"/proc/{os.getpid()}/fd/{ends[1]}",
+            )
+        for end, address in zip(ends, (_RECEIVER, _SENDER), strict=True):
+            with inside(end):
+                _ip("address", "add", f"{address}/30", "dev", "cable")
+                _ip("link", "set", "cable", "up")
+        yield Network("Ethernet between two network namespaces, MTU 1,500", _RECEIVER, *ends)
+
+
+def _namespace(stack: ExitStack) -> int:
+    """A new one, closed with `stack`. Raises PermissionError."""
+    before = os.open(_OURS, os.O_RDONLY)
+    try:
+        _check(_libc.unshare(_CLONE_NEWNET))
+        made = os.open(_OURS, os.O_RDONLY)
+        stack.callback(os.close, made)
+        _check(_libc.setns(before, _CLONE_NEWNET))
+    finally:
+        os.close(before)
+    return made
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))  # a PermissionError where it is one
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
