@@ -57,9 +57,8 @@ def _cases() -> Iterator[Case]:
         if kind == "ct":
             yield Case("ct-beside", kind, loads.beside, "lean sender, alone and then beside another", many=True, ceiling=False)
         if kind == "mr":
-            yield Case("mr-one-each", kind, loads.one_each, "lean sender, an association for each instance", limit=500)
-            nagle = loads.storescu(1, TCP_NODELAY="0")
-            yield Case("mr-nagle", kind, nagle, "storescu with Nagle's algorithm", limit=100, ceiling=False, cable=True)
+            yield Case("mr-one-each", kind, loads.one_each, "lean sender, an association for each instance", limit=500, ceiling=False)
+            yield Case("mr-nagle", kind, loads.storescu(1), "storescu", limit=100, ceiling=False, cable=True)
 
 
 LARGE: Final = Case("large", "large", loads.streamed, "lean sender", ceiling=False)

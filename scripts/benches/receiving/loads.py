@@ -55,7 +55,7 @@ def one_each(receiver: Running, _: Network, instances: Sequence[Instance]) -> Ou
 
 
 def beside(receiver: Running, _: Network, instances: Sequence[Instance]) -> Outcome:
-    """Our sender alone with a part of the instances, then with as many more while another one sends what is left, until the first is done."""
+    """Our sender alone with a part of the instances, then with as many while another one sends what is left until the first is done."""
     sender = Sender(receiver.address, instances)
     share = len(instances) // 6
     messages = _laid_out(sender, instances, receiver)
@@ -87,7 +87,7 @@ def beside(receiver: Running, _: Network, instances: Sequence[Instance]) -> Outc
     return Outcome(len(sent), _size(sent), figures)
 
 
-def storescu(associations: int, **environment: str) -> Load:
+def storescu(associations: int) -> Load:
     """DCMTK's sender, so many processes at once; their start is part of it."""
 
     def load(receiver: Running, network: Network, instances: Sequence[Instance]) -> Outcome:
@@ -102,7 +102,7 @@ def storescu(associations: int, **environment: str) -> Load:
             for at in range(associations):
                 files = [str(one.path) for one in instances[at::associations]]
                 with inside(network.sender):
-                    senders.append(subprocess.Popen([*command, *files], env=os.environ | environment, stderr=subprocess.DEVNULL))
+                    senders.append(subprocess.Popen([*command, *files], env=os.environ | network.environment, stderr=subprocess.DEVNULL))
                 stack.callback(senders[-1].kill)
             codes = [sender.wait() for sender in senders]
             seconds = time.perf_counter() - before
@@ -140,7 +140,7 @@ def _timed(job: Callable[[], object]) -> float:
 
 
 def _at_once(jobs: Sequence[Callable[[], object]]) -> float:
-    """Seconds until all are done, each in a thread: sending and waiting, the kernel works and Python does not. Raises what one of them did."""
+    """Seconds until all are done, each in a thread: it is the kernel that works, and Python waits. Raises what one of them did."""
     problems: list[Exception] = []
 
     def run(job: Callable[[], object]) -> None:

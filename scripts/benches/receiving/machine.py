@@ -16,7 +16,7 @@ _SIZE: Final = 512 << 10  # bytes
 
 def file_system(directory: Path) -> str:
     """The type of the file system that a directory is on (proc(5), mountinfo)."""
-    device = os.stat(directory).st_dev
+    device = directory.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         if line.split()[2] == wanted:

@@ -79,7 +79,7 @@ def running(receiver: Receiver, directory: Path, network: Network, instances: li
             process = subprocess.Popen(
                 receiver.command(directory, *address),
                 cwd=directory,
-                env=os.environ | {"PYTHONPATH": f"{_TOP}:{_TOP / 'scripts'}", "PATH": _PATH},
+                env=os.environ | network.environment | {"PYTHONPATH": f"{_TOP}:{_TOP / 'scripts'}", "PATH": _PATH},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -86,12 +86,8 @@ class Association:
             for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
                 self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", _SILENCE, 0))
             self._socket.sendall(request)
-            kind, answer = pdus.receive(self._stream)
-            if kind != pdus.ACCEPT:
-                raise Disagreement(f"no association: PDU of kind {kind}")
-            ids, self.maximum = pdus.accepted(answer)
-            if len(ids) != contexts:
-                raise Disagreement("does not take this kind of instance in this transfer syntax")
+            ids, self.maximum = pdus.accepted(self._expect(pdus.ACCEPT))
+            self._agree(len(ids) == contexts, "does not take this kind of instance in this transfer syntax")
         except BaseException:
             self.close()
             raise
@@ -106,25 +102,26 @@ class Association:
         """Send what `Sender.lay_out` made and wait for the answer. Raises OSError, Disagreement."""
         buffers = iter(message)
         while some := list(islice(buffers, _GATHER)):
-            if self._socket.sendmsg(some) < sum(map(len, some)):
-                raise Disagreement(f"took nothing for {_SILENCE} seconds")
-        kind, body = pdus.receive(self._stream)
-        if kind != pdus.DATA or not body[5] & pdus.LAST:
-            raise Disagreement(f"no C-STORE-RSP in one piece: PDU of kind {kind}")
-        if status := pdus.status(body[6:]):
-            raise Disagreement(f"did not store: status {status:04X}H")
+            self._agree(self._socket.sendmsg(some) == sum(map(len, some)), f"took nothing for {_SILENCE} seconds")
+        body = self._expect(pdus.DATA)
+        self._agree(bool(body[5] & pdus.LAST), "answers in pieces")
+        status = pdus.status(body[6:])
+        self._agree(status == 0, f"did not store: status {status:04X}H")
 
     def release(self) -> None:
         self._socket.sendall(pdus.pdu(pdus.RELEASE))
-        kind, _ = pdus.receive(self._stream)
-        if kind != pdus.RELEASED:
-            raise Disagreement(f"no release: PDU of kind {kind}")
+        self._expect(pdus.RELEASED)
+
+    def _expect(self, kind: int) -> bytes:
+        answer, body = pdus.receive(self._stream)
+        self._agree(answer == kind, f"answers with a PDU of kind {answer}, not {kind}")
+        return body
+
+    @staticmethod
+    def _agree(whether: bool, otherwise: str) -> None:
+        if not whether:
+            raise Disagreement(otherwise)
 
     def close(self) -> None:
-        """Also wakes a thread that is sending or waiting."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the other side was quicker
         self._stream.close()
         self._socket.close()
