@@ -92,7 +92,7 @@ def table(options: argparse.Namespace) -> str:
             _say(f"making {kind}")
             study = _study(kind, directory / "studies", options)
             for case in cases:
-                results.cases[case.name] = _measured(case, study, directory, rounds=1 if options.quick or case is LARGE else options.rounds)
+                results.cases[case.name] = measured(case, study, directory, rounds=1 if options.quick or case is LARGE else options.rounds)
         tables = results.markdown(OURS.name)
         if options.json:
             options.json.write_text(results.json())
@@ -111,7 +111,7 @@ def _study(kind: str, directory: Path, options: argparse.Namespace) -> Study:
     return studies.made(kind, directory, _QUICK if options.quick else 1)
 
 
-def _measured(case: Case, study: Study, directory: Path, rounds: int) -> report.Case:
+def measured(case: Case, study: Study, directory: Path, rounds: int) -> report.Case:
     instances = study.instances[: case.limit]
     contenders = [one for one in RECEIVERS if not one.missing and (case.many or not one.many) and (case.ceiling or one.keeps)]
     with ExitStack() as stack:

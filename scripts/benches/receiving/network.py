@@ -13,7 +13,7 @@ from typing import Final
 
 _CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
 _OURS: Final = "/proc/thread-self/ns/net"
-_RECEIVER, _SENDER = "10.11.12.1", "10.11.12.2"
+RECEIVER, _SENDER = "10.11.12.1", "10.11.12.2"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -80,11 +80,11 @@ def cable() -> Iterator[Network]:
                 "netns",
                 f"/proc/{os.getpid()}/fd/{ends[1]}",
             )
-        for end, address in zip(ends, (_RECEIVER, _SENDER), strict=True):
+        for end, address in zip(ends, (RECEIVER, _SENDER), strict=True):
             with inside(end):
                 _ip("address", "add", f"{address}/30", "dev", "cable")
                 _ip("link", "set", "cable", "up")
-        yield Network("cable between two network namespaces, MTU 1,500, Nagle's algorithm left on", _RECEIVER, _AS_IT_COMES, *ends)
+        yield Network("cable between two network namespaces, MTU 1,500, Nagle's algorithm left on", RECEIVER, _AS_IT_COMES, *ends)
 
 
 def _namespace(stack: ExitStack) -> int:
