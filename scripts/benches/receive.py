@@ -28,6 +28,7 @@ from .receiving.studies import Study
 from .receiving.usage import Watch
 
 _TOP: Final = Path(__file__).parents[2]
+_ROUNDS: Final = 5
 _QUICK: Final = 10
 _LARGE: Final = 4.0  # GiB
 
@@ -67,11 +68,11 @@ CASES: Final = (*_cases(), LARGE)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(table=table)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (default: 5)")
+    parser.add_argument("--rounds", type=int, help=f"how often each is measured (default: {_ROUNDS}, or 1 with --quick)")
     parser.add_argument("--only", metavar="CASE", action="append", choices=[case.name for case in CASES], help="one case; may be repeated")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the instances, one round: to see that it works")
+    parser.add_argument("--quick", action="store_true", help=f"one in {_QUICK} of the instances: to see that it works")
     parser.add_argument(
-        "--large", metavar="GIB", type=float, nargs="?", const=4.0, help="also send one instance of so many GiB (default: 4)"
+        "--large", metavar="GIB", type=float, nargs="?", const=_LARGE, help=f"also send one instance of so many GiB (default: {_LARGE:g})"
     )
     parser.add_argument("--dir", type=Path, default=_TOP / ".bench", help="a directory on a disk, for what is sent and received")
     parser.add_argument("--json", type=Path, help="write all figures of all rounds to this file")
@@ -86,13 +87,14 @@ def table(options: argparse.Namespace) -> str:
         sys.exit(f"{options.dir} is in memory: nothing is made durable there. Give a directory on a disk with --dir.")
     with tempfile.TemporaryDirectory(prefix="receive-", dir=options.dir) as made:
         directory = Path(made)
+        rounds = options.rounds or (1 if options.quick else _ROUNDS)
         missing = {one.name: one.package for one in RECEIVERS if one.missing}
         results = Results(machine.described(directory) | versions(), missing)
         for kind, cases in groupby(_chosen(options), key=lambda case: case.kind):
             _say(f"making {kind}")
             study = _study(kind, directory / "studies", options)
             for case in cases:
-                results.cases[case.name] = measured(case, study, directory, rounds=1 if options.quick or case is LARGE else options.rounds)
+                results.cases[case.name] = measured(case, study, directory, rounds=1 if case is LARGE else rounds)
         tables = results.markdown(OURS.name)
         if options.json:
             options.json.write_text(results.json())
@@ -112,6 +114,7 @@ def _study(kind: str, directory: Path, options: argparse.Namespace) -> Study:
 
 
 def measured(case: Case, study: Study, directory: Path, rounds: int) -> report.Case:
+    """All receivers that the case is for, once a round; who fails is not tried again."""
     instances = study.instances[: case.limit]
     contenders = [one for one in RECEIVERS if not one.missing and (case.many or not one.many) and (case.ceiling or one.keeps)]
     with ExitStack() as stack:
