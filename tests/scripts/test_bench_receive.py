@@ -24,6 +24,7 @@ from benches.receiving.usage import Watch
 from programs import need
 from pydicom import dcmread
 
+BENCHMARKS = (Path(__file__).parents[2] / "docs/benchmarks.md").read_text()
 PARENT = """
 import subprocess, sys
 child = "held = bytearray(b'x' * 60_000_000)\\nimport time\\nwhile time.process_time() < 0.5: pass\\nprint(1, flush=True)\\ninput()"
@@ -122,6 +123,15 @@ def test_what_is_acknowledged_and_not_stored_is_told(study: Study, tmp_path: Pat
     assert found.rounds[liar.name] == []
 
 
+def test_the_order_alternates(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = []
+    monkeypatch.setattr(receive, "_once", lambda case, receiver, *_: order.append(receiver.name) or {"instances/s": 1.0})
+    measured(Case("try", "mr", loads.lean(1), ""), study, tmp_path, rounds=3)
+    once = order[: len(order) // 3]
+    assert len(once) == len(set(once)) > 1
+    assert order == once + once[::-1] + once
+
+
 def test_a_receiver_that_does_not_start_says_why(study: Study, tmp_path: Path) -> None:
     broken = replace(OURS, command=lambda *_: [sys.executable, "-c", "raise SystemExit('no port for me')"])
     with pytest.raises(Disagreement, match="no port for me"), running(broken, tmp_path / "receiver", LOOPBACK, study.instances):
@@ -140,6 +150,9 @@ def test_ratios_are_medians_of_rounds_and_problems_are_rows() -> None:
     results = Results({}, {}, {"ct-1": Reported("CT", {"ours": ours, "peer": peer, "broken": []}, {"broken": "did not store"})})
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in results.markdown("ours").splitlines() if line.startswith("|")]
     assert rows[2:] == [
+        ["case", "ours, instances/s", "peer", "broken"],
+        ["---", "---", "---", "---"],
+        ["ct-1", "300", "2.00 ×", ""],
         ["", "instances/s", "ours is"],
         ["---", "---", "---"],
         ["ours", "300", ""],
@@ -147,6 +160,16 @@ def test_ratios_are_medians_of_rounds_and_problems_are_rows() -> None:
         ["broken", "did not store", ""],
     ]
     assert json.loads(results.json())["cases"]["ct-1"]["rounds"]["peer"][2] == {"instances/s": 1000.0}
+
+
+def test_where_all_fail_the_table_still_says_why() -> None:
+    tables = Results({}, {}, {"ct-1": Reported("CT", {"ours": []}, {"ours": "did not store"})}).markdown("ours")
+    assert tables.splitlines()[-1] == "| ours | did not store |  |"
+
+
+def test_the_document_names_every_case_and_receiver() -> None:
+    assert [case.name for case in receive.CASES if f"`{case.name}`" not in BENCHMARKS] == []
+    assert [receiver.name for receiver in RECEIVERS if receiver.keeps and receiver.name not in BENCHMARKS] == []
 
 
 def test_a_directory_in_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,12 +22,16 @@ class Case:
         return list(dict.fromkeys([*self.rounds, *self.problems]))
 
     def median(self, receiver: str) -> Figures:
-        rounds = self.rounds[receiver]
-        return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+        """Of each figure; none where there was a problem."""
+        rounds = [] if receiver in self.problems else self.rounds[receiver]
+        return {name: statistics.median(one[name] for one in rounds) for name in (rounds or [{}])[0]}
 
-    def ratio(self, ours: str, peer: str) -> float:
-        """How many times as fast ours is: the median of the rounds' ratios."""
-        return statistics.median(one[RATE] / other[RATE] for one, other in zip(self.rounds[ours], self.rounds[peer], strict=True))
+    def ratio(self, ours: str, peer: str) -> str:
+        """How many times as fast ours is: the median of the rounds' ratios. Empty where there is nothing to compare."""
+        if ours == peer or not self.median(ours) or not self.median(peer):
+            return ""
+        rounds = zip(self.rounds[ours], self.rounds[peer], strict=True)
+        return f"{statistics.median(one[RATE] / other[RATE] for one, other in rounds):.2f} ×"
 
 
 @dataclass(slots=True)
@@ -43,22 +47,29 @@ class Results:
         return json.dumps({"machine": self.machine, "missing": self.missing, "cases": cases}, indent=1)
 
     def markdown(self, ours: str) -> str:
-        """Medians; what is ours is compared with each of the others."""
+        """The machine, how many times as fast ours is as each of the others, and the figures of each case: medians."""
         parts = [_table([("machine", ""), *self.machine.items()])]
         parts += [f"Not measured: {name} is not installed (Debian package {package})." for name, package in self.missing.items()]
+        parts.append(_summary(list(self.cases.items()), ours))
         parts += [f"**{name}**: {one.title}\n\n{_rows(one, ours)}" for name, one in self.cases.items()]
         return "\n\n".join(parts)
 
 
+def _summary(cases: list[tuple[str, Case]], ours: str) -> str:
+    peers = [name for name in dict.fromkeys(name for _, case in cases for name in case.names()) if name != ours]
+    rows = [("case", f"{ours}, {RATE}", *peers)]
+    for name, case in cases:
+        rate = case.median(ours).get(RATE)
+        rows.append((name, "" if rate is None else _shown(rate), *(case.ratio(ours, peer) for peer in peers)))
+    return f"How many times as fast {ours} is as\n\n{_table(rows)}"
+
+
 def _rows(case: Case, ours: str) -> str:
-    columns = next((list(case.median(name)) for name in case.names() if name not in case.problems), [])
+    columns = list(next(filter(None, map(case.median, case.names())), {"": 0}))
     rows = [("", *columns, f"{ours} is")]
     for name in case.names():
-        if name in case.problems:
-            rows.append((name, case.problems[name], *[""] * len(columns)))
-            continue
-        compared = f"{case.ratio(ours, name):.2f} ×" if name != ours and ours not in case.problems else ""
-        rows.append((name, *(_shown(figure) for figure in case.median(name).values()), compared))
+        told = [_shown(figure) for figure in case.median(name).values()] or [case.problems[name], *[""] * (len(columns) - 1)]
+        rows.append((name, *told, case.ratio(ours, name)))
     return _table(rows)
 
 
