@@ -15,7 +15,6 @@ from .receivers import Running, found
 from .sending import CALLED, Buffer, Instance, Sender
 
 RATE: Final = "instances/s"
-_PROPOSE: Final = {"1.2.840.10008.1.2.4.90": ["--propose-j2k-lossless"]}  # what is not compressed storescu proposes by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +87,14 @@ def beside(receiver: Running, _: Network, instances: Sequence[Instance]) -> Outc
 
 
 def storescu(associations: int) -> Load:
-    """DCMTK's sender, so many processes at once; their start is part of it."""
+    """DCMTK's sender, so many processes at once, for what is not compressed. Their start is part of it."""
 
     def load(receiver: Running, network: Network, instances: Sequence[Instance]) -> Outcome:
         host, port = receiver.address
-        program, propose = found("storescu"), _PROPOSE.get(instances[0].context.transfer_syntax, [])
+        program = found("storescu")
         if program is None:
             raise Disagreement("not measured: storescu is missing (package dcmtk)")
-        command = [program, *propose, "--call", CALLED, host, str(port)]
+        command = [program, "--call", CALLED, host, str(port)]
         with ExitStack() as stack:
             before = time.perf_counter()
             senders = []

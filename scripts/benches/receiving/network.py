@@ -40,64 +40,52 @@ def inside(namespace: int | None) -> Iterator[None]:
     if namespace is None:
         yield
         return
-    before = os.open(_OURS, os.O_RDONLY)
-    try:
+    with _coming_back():
         _check(_libc.setns(namespace, _CLONE_NEWNET))
-        try:
-            yield
-        finally:
-            _check(_libc.setns(before, _CLONE_NEWNET))
-    finally:
-        os.close(before)
+        yield
 
 
 @contextmanager
 def cable() -> Iterator[Network]:
-    """Two namespaces and a cable with the MTU of an Ethernet; loopback, and it says so, for those who may not make them."""
+    """Two namespaces and a cable with the MTU of an Ethernet; loopback, and it says so, where they cannot be made."""
     with ExitStack() as stack:
         try:
             ends = [_namespace(stack) for _ in range(2)]
-        except PermissionError:
-            yield Network("loopback (for a cable one must be root), Nagle's algorithm left on", LOOPBACK.host, _AS_IT_COMES)
-            return
-        with inside(ends[1]):
-            _ip("link", "set", "lo", "up")
-        with inside(ends[0]):
-            _ip("link", "set", "lo", "up")
-            _ip(
-                "link",
-                "add",
-                "cable",
-                "mtu",
-                "1500",
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "cable",
-                "mtu",
-                "1500",
-                "netns",
-                f"/proc/{os.getpid()}/fd/{ends[1]}",
-            )
-        for end, address in zip(ends, (RECEIVER, _SENDER), strict=True):
-            with inside(end):
-                _ip("address", "add", f"{address}/30", "dev", "cable")
-                _ip("link", "set", "cable", "up")
-        yield Network("cable between two network namespaces, MTU 1,500, Nagle's algorithm left on", RECEIVER, _AS_IT_COMES, *ends)
+            _connect(*ends)
+            made = Network("cable between two network namespaces, MTU 1,500, Nagle's algorithm left on", RECEIVER, _AS_IT_COMES, *ends)
+        except (PermissionError, FileNotFoundError):
+            made = Network("loopback (a cable takes root and iproute2), Nagle's algorithm left on", LOOPBACK.host, _AS_IT_COMES)
+        yield made
+
+
+def _connect(receiver: int, sender: int) -> None:
+    with inside(receiver):
+        _ip(f"link add cable mtu 1500 type veth peer name cable mtu 1500 netns /proc/{os.getpid()}/fd/{sender}")
+    for end, address in ((receiver, RECEIVER), (sender, _SENDER)):
+        with inside(end):
+            _ip("link set lo up")
+            _ip(f"address add {address}/30 dev cable")
+            _ip("link set cable up")
 
 
 def _namespace(stack: ExitStack) -> int:
     """A new one, closed with `stack`. Raises PermissionError."""
-    before = os.open(_OURS, os.O_RDONLY)
-    try:
+    with _coming_back():
         _check(_libc.unshare(_CLONE_NEWNET))
         made = os.open(_OURS, os.O_RDONLY)
-        stack.callback(os.close, made)
-        _check(_libc.setns(before, _CLONE_NEWNET))
-    finally:
-        os.close(before)
+    stack.callback(os.close, made)
     return made
+
+
+@contextmanager
+def _coming_back() -> Iterator[None]:
+    """Afterwards this thread is in the network where it was."""
+    before = os.open(_OURS, os.O_RDONLY)
+    try:
+        yield
+    finally:
+        _check(_libc.setns(before, _CLONE_NEWNET))
+        os.close(before)
 
 
 def _check(result: int) -> None:
@@ -106,5 +94,5 @@ def _check(result: int) -> None:
         raise OSError(number, os.strerror(number))  # a PermissionError where it is one
 
 
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+def _ip(words: str) -> None:
+    subprocess.run(["ip", *words.split()], check=True, capture_output=True)

@@ -26,6 +26,10 @@ class Disagreement(Exception):  # noqa: N818 (it is between the two, not an erro
     """The other side does not do what the measurement needs. Its text is for the table."""
 
 
+class NotTaken(Disagreement):
+    """It is there, and will not take this kind of instance."""
+
+
 def pdu(kind: int, body: bytes = bytes(4)) -> bytes:
     return struct.pack(">BBL", kind, 0, len(body)) + body
 

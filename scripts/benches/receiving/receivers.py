@@ -1,4 +1,5 @@
-"""The receivers that are measured: how each is started, and where it puts what it stored. All as they come, but for ports and places.
+"""The receivers that are measured: how each is started, and where it puts what it stored. All as they come, but for ports and places
+(and what `network` says).
 
 Each run starts one anew in a directory of its own, so that none carries anything over, and takes both away afterwards.
 """
@@ -24,7 +25,7 @@ from appliance.disk.places import Places
 from appliance.vault import intake, keys
 
 from .network import LOOPBACK, Network, inside
-from .pdus import Disagreement
+from .pdus import Disagreement, NotTaken
 from .sending import Instance, Sender
 
 _TOP: Final = Path(__file__).parents[3]
@@ -102,12 +103,14 @@ def _wait(process: "subprocess.Popen[bytes]", sender: Sender, network: Network, 
             with inside(network.sender), sender.associate() as association:
                 association.release()
                 return association.maximum
+        except NotTaken:
+            raise
         except (OSError, Disagreement) as problem:
-            last = log.read_text(errors="replace").strip().splitlines()[-1:]
             if process.poll() is not None:
+                last = log.read_text(errors="replace").strip().splitlines()[-1:]
                 raise Disagreement(f"ended at once: {' '.join(last)}") from None
-            if time.monotonic() > deadline or (isinstance(problem, Disagreement) and "transfer syntax" in str(problem)):
-                raise Disagreement(str(problem)) from None
+            if time.monotonic() > deadline:
+                raise Disagreement(f"does not answer: {problem}") from None
             time.sleep(0.1)
 
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self, cast
 
 from . import pdus
-from .pdus import Context, Disagreement
+from .pdus import Context, Disagreement, NotTaken
 
 CALLED: Final = "BILDBRIEF"
 _CALLING: Final = "SCANNER"
@@ -87,7 +87,7 @@ class Association:
                 self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", _SILENCE, 0))
             self._socket.sendall(request)
             ids, self.maximum = pdus.accepted(self._expect(pdus.ACCEPT))
-            self._agree(len(ids) == contexts, "does not take this kind of instance in this transfer syntax")
+            self._agree(len(ids) == contexts, "does not take this kind of instance in this transfer syntax", NotTaken)
         except BaseException:
             self.close()
             raise
@@ -118,9 +118,9 @@ class Association:
         return body
 
     @staticmethod
-    def _agree(whether: bool, otherwise: str) -> None:
+    def _agree(whether: bool, otherwise: str, kind: type[Disagreement] = Disagreement) -> None:
         if not whether:
-            raise Disagreement(otherwise)
+            raise kind(otherwise)
 
     def close(self) -> None:
         self._stream.close()
