@@ -95,10 +95,9 @@ def table(options: argparse.Namespace) -> str:
             study = _study(kind, directory / "studies", options)
             for case in cases:
                 results.cases[case.name] = measured(case, study, directory, rounds=1 if case is LARGE else rounds)
-        tables = results.markdown(OURS.name)
-        if options.json:
-            options.json.write_text(results.json())
-    return tables
+    if options.json:
+        options.json.write_text(results.json())
+    return results.markdown(OURS.name)
 
 
 def _chosen(options: argparse.Namespace) -> list[Case]:

@@ -151,17 +151,23 @@ def test_what_is_not_installed_is_named() -> None:
 
 def test_ratios_are_medians_of_rounds_and_problems_are_rows() -> None:
     ours, peer = ([{"instances/s": rate} for rate in rates] for rates in ((100.0, 300.0, 1000.0), (50.0, 50.0, 1000.0)))
-    results = Results({}, {}, {"ct-1": Reported("CT", {"ours": ours, "peer": peer, "broken": []}, {"broken": "did not store"})})
+    first = Reported("CT", {"ours": ours, "peer": peer, "broken": []}, {"broken": "did not store"})
+    results = Results({}, {}, {"ct-1": first, "ct-4": Reported("CT", {"ours": ours, "other": peer})})
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in results.markdown("ours").splitlines() if line.startswith("|")]
     assert rows[2:] == [
-        ["case", "ours, instances/s", "peer", "broken"],
-        ["---", "---", "---", "---"],
-        ["ct-1", "300", "2.00 ×", ""],
+        ["case", "ours, instances/s", "peer", "broken", "other"],
+        ["---", "---", "---", "---", "---"],
+        ["ct-1", "300", "2.00 ×", "", ""],
+        ["ct-4", "300", "", "", "2.00 ×"],
         ["", "instances/s", "ours is"],
         ["---", "---", "---"],
         ["ours", "300", ""],
         ["peer", "50", "2.00 ×"],
         ["broken", "did not store", ""],
+        ["", "instances/s", "ours is"],
+        ["---", "---", "---"],
+        ["ours", "300", ""],
+        ["other", "50", "2.00 ×"],
     ]
     assert json.loads(results.json())["cases"]["ct-1"]["rounds"]["peer"][2] == {"instances/s": 1000.0}
 

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 from .loads import RATE
@@ -15,15 +14,15 @@ class Case:
     """What one case is, what each receiver did in each round, and why one did not. `rounds`: by receiver."""
 
     title: str
-    rounds: dict[str, list[Figures]] = field(default_factory=lambda: defaultdict(list))
+    rounds: dict[str, list[Figures]] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         return list(dict.fromkeys([*self.rounds, *self.problems]))
 
     def median(self, receiver: str) -> Figures:
-        """Of each figure; none where there was a problem."""
-        rounds = [] if receiver in self.problems else self.rounds[receiver]
+        """Of each figure; none where there was a problem, or for a receiver that the case is not for."""
+        rounds = [] if receiver in self.problems else self.rounds.get(receiver, [])
         return {name: statistics.median(one[name] for one in rounds) for name in (rounds or [{}])[0]}
 
     def ratio(self, ours: str, peer: str) -> str:
