@@ -1,19 +1,18 @@
-"""Runs the benchmarks that are named.  usage: scripts/bench NAME…"""
+"""Runs the benchmark that is named.  usage: scripts/bench NAME [OPTION…]"""
 
 import argparse
-from collections.abc import Callable
-from typing import Final
 
-from . import opening, sealed
-
-BENCHES: Final[dict[str, Callable[[], str]]] = {"opening": opening.table, "sealed": sealed.table}
+from . import opening, receive, sealed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure side by side on this machine.")
-    parser.add_argument("names", metavar="NAME", nargs="+", choices=BENCHES, help=", ".join(BENCHES))
-    for name in parser.parse_args().names:
-        print(BENCHES[name]())
+    benches = parser.add_subparsers(required=True)
+    benches.add_parser("opening").set_defaults(table=lambda _: opening.table())
+    benches.add_parser("sealed").set_defaults(table=lambda _: sealed.table())
+    receive.add_options(benches.add_parser("receive"))
+    options = parser.parse_args()
+    print(options.table(options))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What `scripts/bench receive` is made of: studies, senders, receivers, a wire between them, and what each run used."""
