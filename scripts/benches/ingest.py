@@ -1,0 +1,221 @@
+"""What a full house costs: taking in, completing, starting again and listing with few and with very many instances registered.
+
+Appliances with 5,000, 100,000 and 1,000,000 registered instances stand side by side; each measure is taken of one after the other, round
+by round, and the median counts. What comes in are studies of 500 CT slices of 512 x 512 pixels (526 kB each).
+
+- ingest: what the receiver published of one study, until all is registered.
+- complete: from the last answer that DCMTK's storescu got for a study until the desk lists it as complete with all its images, less the
+  quiet time. That counts from the second in which the last file began to arrive, so this can be below 0.
+- ready: all processes killed (-9) amid a study; from the command until every process says that it is ready.
+- first list: the desk's list, when nothing is in its memory yet; search: afterwards; the rounds are the clock's.
+"""
+
+import datetime as dt
+import io
+import json
+import logging
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+from samples import ct
+
+from appliance import log
+from appliance.app import Appliance
+from appliance.domain.study import StudyState
+from appliance.vault import intake
+
+from .grown import PATIENCE, QUIET, Grown, grown
+
+SIZES: Final = (5_000, 100_000, 1_000_000)
+SIZES_QUICK: Final = (5_000, 20_000)
+ROUNDS: Final = 5
+SLICES: Final = 500
+
+UNITS: Final = {
+    "ingest": "instances/s",
+    "complete": "s",
+    "ready": "s",
+    "first list": "ms",
+    "search": "ms",
+    "round of retention": "ms",
+    "round of all others": "ms",
+}
+
+Figures = dict[str, dict[int, list[float]]]
+"""One value a round for each size of each name in `UNITS`."""
+
+
+def table(*, quick: bool = False, into: Path | None = None) -> str:
+    """Markdown. `into`: the single rounds as a JSON file. Errors: SystemExit where nothing can be measured."""
+    sizes, rounds = (SIZES_QUICK, 1) if quick else (SIZES, ROUNDS)
+    log.set_up("bench", level=logging.WARNING)
+    with tempfile.TemporaryDirectory(prefix="bildbrief-bench-") as directory:
+        figures = _measured(Path(directory), sizes, rounds)
+    if into is not None:
+        into.write_text(json.dumps({"units": UNITS, "figures": figures}, indent=2) + "\n")
+    return _markdown(figures)
+
+
+def _measured(home: Path, sizes: Sequence[int], rounds: int) -> Figures:
+    figures: Figures = {name: {size: [] for size in sizes} for name in UNITS}
+    with grown(home, sizes, int(time.time())) as houses:
+        figures["ingest"] = _rates(houses, rounds)
+        for house in houses:
+            house.kill()
+        for number in range(rounds):
+            for house in houses:
+                for name, value in _day(house, _written(home / f"day {number}", "C"), _written(home / f"day {number}", "K")):
+                    figures[name][house.instances].append(value)
+    return figures
+
+
+def _markdown(figures: Figures) -> str:
+    """A row for each measure, a column for each size."""
+    sizes = [*next(iter(figures.values()))]
+    typical = {name: [statistics.median(values[size]) for size in sizes] for name, values in figures.items()}
+    rows = [["registered instances", *(f"{size:,}" for size in sizes)], ["---", *("---:" for _ in sizes)]]
+    rows += [[f"{name}, {UNITS[name]}", *(f"{value:.{UNITS[name] == 's'}f}" for value in values)] for name, values in typical.items()]
+    first, *_ = sizes
+    ratios = [
+        statistics.median(now / then for now, then in zip(figures["ingest"][size], figures["ingest"][first], strict=True)) for size in sizes
+    ]
+    rows.insert(3, [f"of the rate at {first:,}", *(f"{ratio:.0%}" for ratio in ratios)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+# -- one part of the way -----------------------------------------------------------------------------------------------
+
+
+def _rates(houses: Sequence[Grown], rounds: int) -> dict[int, list[float]]:
+    """Instances a second of each appliance's ingest, in this process; a round for warming up is left out. Needs the keyholders."""
+    rates: dict[int, list[float]] = {house.instances: [] for house in houses}
+    with ExitStack() as stack:
+        apps = [stack.enter_context(closing(Appliance(house.config, "ingester"))) for house in houses]
+        for app in apps:
+            stack.callback(app.ingest.close)
+        for number in range(rounds + 1):
+            for house, app in zip(houses, apps, strict=True):
+                _publish(app, _study(f"I{number}"))
+                seconds = _seconds(lambda app=app: _take_in(app))  # type: ignore[misc]
+                rates[house.instances].append(SLICES / seconds)
+    return {size: values[1:] for size, values in rates.items()}
+
+
+def _take_in(app: Appliance) -> None:
+    while app.ingest.run_once():
+        pass
+
+
+def _publish(app: Appliance, files: Iterator[bytes]) -> None:
+    """What the receiver does with the files of one association."""
+    app.ingest.publish_key()
+    key = intake.read_public(app.places.intake)
+    if key is None:
+        raise SystemExit("There is no intake key.")
+    association = intake.Association(app.places.intake, key, app.now)
+    for file in files:
+        incoming = association.begin()
+        incoming.writer.write(file)
+        incoming.publish()
+
+
+# -- the whole way -----------------------------------------------------------------------------------------------------
+
+
+def _day(house: Grown, sent: Path, cut_off: Path) -> Iterator[tuple[str, float]]:
+    """A study comes in; then everything is killed amid another one and started again. Measures as they are taken."""
+    with ExitStack() as stack:
+        house.start()
+        stack.callback(house.kill)
+        with _desk(house) as desk:
+            desk.worklist.search()
+            with _sending(house, sent) as sender:
+                if sender.wait(PATIENCE):
+                    raise SystemExit("The study was not taken.")
+            last = time.perf_counter()
+            _until(lambda: _listed(desk, sent.name) == SLICES)
+            yield "complete", time.perf_counter() - last - QUIET
+        with _sending(house, cut_off):
+            _until(lambda: any(True for _ in intake.waiting(Appliance(house.config, "ingester").places.intake)))
+            house.kill()
+        yield "ready", house.start()
+        with _desk(house) as desk:
+            _until(lambda: _listed(desk, cut_off.name) > 0)
+        with _desk(house) as desk:
+            yield "first list", 1000 * _seconds(desk.worklist.search)
+            yield "search", 1000 * _seconds(lambda: desk.worklist.search("muster1 29.2.48 thorax"))
+        with closing(Appliance(house.config, "clock")) as clock:
+            yield "round of retention", 1000 * _seconds(clock.retention.run_once)
+            others = (clock.reburying, clock.journal, clock.mirroring, clock.sweeping)
+            yield "round of all others", 1000 * _seconds(lambda: [each.run_once() for each in others])
+
+
+def _desk(house: Grown) -> closing[Appliance]:
+    return closing(Appliance(house.config, "desk"))
+
+
+def _listed(desk: Appliance, patient_id: str) -> int:
+    """How many images the desk lists of a patient's study once it is complete."""
+    return sum(entry.images for entry in desk.worklist.search(patient_id) if entry.state is StudyState.COMPLETE)
+
+
+def _sending(house: Grown, files: Path) -> subprocess.Popen[bytes]:
+    words = ["storescu", "-aec", house.config.ae_title, "+sd", "127.0.0.1", str(house.ports["dicom"]), str(files)]
+    try:
+        return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise SystemExit("This needs storescu, which is in the Debian package dcmtk.") from None
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.perf_counter() + PATIENCE
+    while not true():
+        if time.perf_counter() > deadline:
+            raise SystemExit("Gave up waiting for the appliance.")
+        time.sleep(0.02)
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    run()
+    return time.perf_counter() - begun
+
+
+# -- what is sent ------------------------------------------------------------------------------------------------------
+
+
+def _study(name: str) -> Iterator[bytes]:
+    """The files of a CT study whose Patient ID is `name`."""
+    image = _slice()
+    image.PatientID, image.StudyInstanceUID, image.SeriesInstanceUID = name, generate_uid(), generate_uid()
+    for number in range(1, SLICES + 1):
+        image.InstanceNumber, image.SOPInstanceUID = number, generate_uid()
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        file = io.BytesIO()
+        image.save_as(file, enforce_file_format=True)
+        yield file.getvalue()
+
+
+@cache
+def _slice() -> Dataset:
+    *_, axial = ct(dt.datetime.now(dt.UTC).date(), slices=1)
+    return axial
+
+
+def _written(directory: Path, name: str) -> Path:
+    """A study in a folder that is named as its patient."""
+    folder = directory / f"{name}{directory.name}".replace(" ", "")
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        for number, file in enumerate(_study(folder.name)):
+            (folder / f"{number:04}.dcm").write_bytes(file)
+    return folder
