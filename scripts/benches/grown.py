@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,7 @@ _SERIES: Final = SeriesFacts("1.2.826.0.1.3680043.8.498.2", "CT", 1, "Thorax 2.5
 class Grown:
     """One appliance below `home` with `instances` registered in studies of `per_study`."""
 
-    def __init__(self, home: Path, instances: int, per_study: int = 500) -> None:
+    def __init__(self, home: Path, instances: int, per_study: int) -> None:
         self.instances = instances
         self._per_study = per_study
         self.ports = {name: _free_port() for name in ("dicom", "desk", "portal")}
@@ -58,7 +58,8 @@ class Grown:
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith(config.PREFIX)} | given
         self._log = home / "log.txt"
         self._process: subprocess.Popen[bytes] | None = None
-        Places(self.config.data_dir, self.config.key_dir, self.config.run_dir).prepare(users=False)
+        self.places = Places(self.config.data_dir, self.config.key_dir, self.config.run_dir)
+        self.places.prepare(users=False)
 
     # -- its processes ---------------------------------------------------------------------------------------------
 
@@ -70,7 +71,7 @@ class Grown:
                 [sys.executable, "-m", "appliance", "serve", *words], env=self._environment, stdout=log, stderr=log, start_new_session=True
             )
         expected = {"keyholder"} if words else set(PROCESSES)
-        file = self.config.run_dir / "health.json"
+        file = self.places.run / "health.json"
         while {name for name, state in health(file).items() if state == "up"} != expected:
             if self._process.poll() is not None or time.perf_counter() > begun + PATIENCE:
                 raise SystemExit(f"The appliance did not start:\n{self._log.read_text()[-2000:]}")
@@ -100,12 +101,11 @@ class Grown:
         """Register everything, the studies spread evenly over the time for which they are kept. Needs the keyholder."""
         count = self.instances // self._per_study
         with closing(Appliance(self.config, "ingester")) as app:
-            registry = app.places.registry / "registry.sqlite3"
             keys = {new_id(): b"" for _ in range(count)}
             for study_id in keys:
                 keys[study_id] = app.keyholder.create_study_key(study_id)
             app.registry.last_change()  # there is a file with its tables now
-        with closing(connect(registry)) as db:
+        with closing(connect(self.places.registry / "registry.sqlite3")) as db:
             # Nobody else is here, and what a crash would leave is made anew.
             for pragma in ("synchronous=OFF", "journal_mode=MEMORY", "cache_size=-500000"):
                 db.conn.execute(f"PRAGMA {pragma}").fetchall()
@@ -146,12 +146,12 @@ def _free_port() -> int:
 
 
 @contextmanager
-def grown(home: Path, sizes: Sequence[int], now: int) -> Iterator[list[Grown]]:
-    """An appliance of each size below `home`, their keyholders running."""
+def grown(home: Path, sizes: Mapping[int, int], now: int) -> Iterator[list[Grown]]:
+    """An appliance of each size below `home`, their keyholders running. `sizes`: instances, and how many a study has."""
     made: list[Grown] = []
     try:
-        for size in sizes:
-            made.append(Grown(home / str(size), size))
+        for size, per_study in sizes.items():
+            made.append(Grown(home / str(size), size, per_study))
             made[-1].start("--only", "keyholder")
             made[-1].fill(now)
         yield made

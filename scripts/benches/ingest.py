@@ -1,7 +1,7 @@
 """What a full house costs: taking in, completing, starting again and listing with few and with very many instances registered.
 
-Appliances with 5,000, 100,000 and 1,000,000 registered instances stand side by side; each measure is taken of one after the other, round
-by round, and the median counts. What comes in are studies of 500 CT slices of 512 x 512 pixels (526 kB each).
+Appliances with 5,000, 100,000 and 1,000,000 registered instances, in 10, 20,000 and 2,000 studies, stand side by side; each measure is
+taken of one after the other, round by round, and the median counts. What comes in are studies of 500 CT slices of 512 x 512 pixels (526 kB each).
 
 - ingest: what the receiver published of one study, until all is registered.
 - complete: from the last answer that DCMTK's storescu got for a study until the desk lists it as complete with all its images, less the
@@ -14,11 +14,14 @@ import datetime as dt
 import io
 import json
 import logging
+import os
+import platform
+import sqlite3
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
@@ -35,9 +38,10 @@ from appliance.vault import intake
 
 from .grown import PATIENCE, QUIET, Grown, grown
 
-SIZES: Final = (5_000, 100_000, 1_000_000)
-SIZES_QUICK: Final = (5_000, 20_000)
+SIZES: Final = {5_000: 500, 100_000: 5, 1_000_000: 500}  # instances, and how many a study has
+SIZES_QUICK: Final = {5_000: 500, 20_000: 50}
 ROUNDS: Final = 5
+DAYS: Final = 3  # rounds of all that needs whole appliances
 SLICES: Final = 500
 
 UNITS: Final = {
@@ -56,22 +60,23 @@ Figures = dict[str, dict[int, list[float]]]
 
 def table(*, quick: bool = False, into: Path | None = None) -> str:
     """Markdown. `into`: the single rounds as a JSON file. Errors: SystemExit where nothing can be measured."""
-    sizes, rounds = (SIZES_QUICK, 1) if quick else (SIZES, ROUNDS)
+    sizes, rounds, days = (SIZES_QUICK, 1, 1) if quick else (SIZES, ROUNDS, DAYS)
     log.set_up("bench", level=logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="bildbrief-bench-") as directory:
-        figures = _measured(Path(directory), sizes, rounds)
+        machine = _machine(directory)
+        figures = _measured(Path(directory), sizes, rounds, days)
     if into is not None:
-        into.write_text(json.dumps({"units": UNITS, "figures": figures}, indent=2) + "\n")
-    return _markdown(figures)
+        into.write_text(json.dumps({"machine": machine, "units": UNITS, "figures": figures}, indent=2) + "\n")
+    return f"{machine}\n\n{_markdown(figures)}"
 
 
-def _measured(home: Path, sizes: Sequence[int], rounds: int) -> Figures:
+def _measured(home: Path, sizes: Mapping[int, int], rounds: int, days: int) -> Figures:
     figures: Figures = {name: {size: [] for size in sizes} for name in UNITS}
     with grown(home, sizes, int(time.time())) as houses:
         figures["ingest"] = _rates(houses, rounds)
         for house in houses:
             house.kill()
-        for number in range(rounds):
+        for number in range(days):
             for house in houses:
                 for name, value in _day(house, _written(home / f"day {number}", "C"), _written(home / f"day {number}", "K")):
                     figures[name][house.instances].append(value)
@@ -80,16 +85,29 @@ def _measured(home: Path, sizes: Sequence[int], rounds: int) -> Figures:
 
 def _markdown(figures: Figures) -> str:
     """A row for each measure, a column for each size."""
-    sizes = [*next(iter(figures.values()))]
-    typical = {name: [statistics.median(values[size]) for size in sizes] for name, values in figures.items()}
+    of_study = SIZES | SIZES_QUICK
+    sizes = [*figures["ingest"]]
     rows = [["registered instances", *(f"{size:,}" for size in sizes)], ["---", *("---:" for _ in sizes)]]
-    rows += [[f"{name}, {UNITS[name]}", *(f"{value:.{UNITS[name] == 's'}f}" for value in values)] for name, values in typical.items()]
-    first, *_ = sizes
-    ratios = [
-        statistics.median(now / then for now, then in zip(figures["ingest"][size], figures["ingest"][first], strict=True)) for size in sizes
-    ]
-    rows.insert(3, [f"of the rate at {first:,}", *(f"{ratio:.0%}" for ratio in ratios)])
+    rows.append(["in studies", *(f"{size // of_study[size]:,}" for size in sizes)])
+    for name, values in figures.items():
+        digits = 1 if UNITS[name] == "s" else 0
+        rows.append([f"{name}, {UNITS[name]}", *(f"{statistics.median(values[size]):.{digits}f}" for size in sizes)])
+        if name == "ingest":
+            rows.append([f"of the rate at {sizes[0]:,}", *(f"{_ratio(values[size], values[sizes[0]]):.0%}" for size in sizes)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _machine(directory: str) -> str:
+    """What this was measured on. Errors: SystemExit for a file system in memory, which tells nothing of disks."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", directory], capture_output=True, text=True, check=True).stdout.strip()
+    if kind == "tmpfs":
+        raise SystemExit(f"{directory} is in memory. Set TMPDIR to a directory on a disk.")
+    return f"{os.cpu_count()} cores, Linux {platform.release()}, SQLite {sqlite3.sqlite_version}, files on {kind}"
+
+
+def _ratio(values: Sequence[float], peers: Sequence[float]) -> float:
+    """The median of the rounds' ratios."""
+    return statistics.median(value / peer for value, peer in zip(values, peers, strict=True))
 
 
 # -- one part of the way -----------------------------------------------------------------------------------------------
@@ -145,7 +163,7 @@ def _day(house: Grown, sent: Path, cut_off: Path) -> Iterator[tuple[str, float]]
             _until(lambda: _listed(desk, sent.name) == SLICES)
             yield "complete", time.perf_counter() - last - QUIET
         with _sending(house, cut_off):
-            _until(lambda: any(True for _ in intake.waiting(Appliance(house.config, "ingester").places.intake)))
+            _until(lambda: any(intake.waiting(house.places.intake)))
             house.kill()
         yield "ready", house.start()
         with _desk(house) as desk:
