@@ -1,7 +1,8 @@
 """What a full house costs: taking in, completing, starting again and listing with few and with very many instances registered.
 
 Appliances with 5,000, 100,000 and 1,000,000 registered instances, in 10, 20,000 and 2,000 studies, stand side by side; each measure is
-taken of one after the other, round by round, and the median counts. What comes in are studies of 500 CT slices of 512 x 512 pixels (526 kB each).
+taken of one after the other, round by round, and the median counts. What comes in are studies of 500 CT slices of 512 x 512 pixels
+(526 kB each).
 
 - ingest: what the receiver published of one study, until all is registered.
 - complete: from the last answer that DCMTK's storescu got for a study until the desk lists it as complete with all its images, less the
