@@ -12,15 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from sqlite_utils import Database
+
 from appliance import config
-from appliance.app import Appliance
 from appliance.deeds import facts
 from appliance.disk.places import Places
 from appliance.disk.sqlite import connect, write
 from appliance.domain.audit import Action
 from appliance.domain.share import DAY
 from appliance.domain.study import SeriesFacts, StudyFacts, StudyState
-from appliance.registry import Change, InstanceRow, ObjectRow, OutboxRow, SeriesRow, StudyRow
+from appliance.keyholder.ring import Ring
+from appliance.keyholder.studies import Studies
+from appliance.registry import Change, InstanceRow, ObjectRow, OutboxRow, Registry, SeriesRow, StudyRow
 from appliance.supervisor import PROCESSES, health
 from appliance.vault.keys import new_id, tag
 from appliance.vault.sealed import Kind
@@ -86,33 +89,23 @@ class Grown:
             self._process.wait()
             self._process = None
 
-    @contextmanager
-    def serving(self, *words: str) -> Iterator[None]:
-        """Started, and gone at the end."""
-        self.start(*words)
-        try:
-            yield
-        finally:
-            self.kill()
-
     # -- what it has taken in --------------------------------------------------------------------------------------
 
     def fill(self, now: int) -> None:
-        """Register everything, the studies spread evenly over the time for which they are kept. Needs the keyholder."""
-        count = self.instances // self._per_study
-        with closing(Appliance(self.config, "ingester")) as app:
-            keys = {new_id(): b"" for _ in range(count)}
-            for study_id in keys:
-                keys[study_id] = app.keyholder.create_study_key(study_id)
-            app.registry.last_change()  # there is a file with its tables now
-        with closing(connect(self.places.registry / "registry.sqlite3")) as db:
-            # Nobody else is here, and what a crash would leave is made anew.
-            for pragma in ("synchronous=OFF", "journal_mode=MEMORY", "cache_size=-500000"):
-                db.conn.execute(f"PRAGMA {pragma}").fetchall()
-            for number, (study_id, key) in enumerate(keys.items()):
-                at = now - (count - number) * (KEPT - 30) * DAY // count
+        """Register everything, the studies spread evenly over the time for which they are kept. Before its first start."""
+        studies = [new_id() for _ in range(self.instances // self._per_study)]
+        with Ring.opened(self.places.keys, lambda: now) as ring:
+            _hurry(ring.here())
+            keys = Studies(ring)
+            of_study = {study_id: keys.create_study_key(study_id) for study_id in studies}
+        file = self.places.registry / "registry.sqlite3"
+        Registry(file).close()  # with its tables
+        with closing(connect(file)) as db:
+            _hurry(db)
+            for number, study_id in enumerate(studies):
+                at = now - (len(studies) - number) * (KEPT - 30) * DAY // len(studies)
                 with write(db):
-                    self._study(Change(db, at, "ingester"), study_id, key, number)
+                    self._study(Change(db, at, "ingester"), study_id, of_study[study_id], number)
 
     def _study(self, change: Change, study_id: str, key: bytes, number: int) -> None:
         now = change.now
@@ -139,6 +132,12 @@ class Grown:
         )
 
 
+def _hurry(db: Database) -> None:
+    """Nobody else is here, and what a crash would leave is made anew."""
+    for pragma in ("synchronous=OFF", "journal_mode=MEMORY", "cache_size=-500000"):
+        db.conn.execute(f"PRAGMA {pragma}").fetchall()
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -152,8 +151,8 @@ def grown(home: Path, sizes: Mapping[int, int], now: int) -> Iterator[list[Grown
     try:
         for size, per_study in sizes.items():
             made.append(Grown(home / str(size), size, per_study))
-            made[-1].start("--only", "keyholder")
             made[-1].fill(now)
+            made[-1].start("--only", "keyholder")
         yield made
     finally:
         for one in made:
