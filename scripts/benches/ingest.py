@@ -11,15 +11,18 @@ taken of one after the other, round by round, and the median counts. What comes 
 - first list: the desk's list, when nothing is in its memory yet; search: afterwards; the rounds are the clock's.
 """
 
+import argparse
 import datetime as dt
 import io
 import json
 import logging
 import os
 import platform
+import signal
 import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,15 +62,22 @@ Figures = dict[str, dict[int, list[float]]]
 """One value a round for each size of each name in `UNITS`."""
 
 
-def table(*, quick: bool = False, into: Path | None = None) -> str:
-    """Markdown. `into`: the single rounds as a JSON file. Errors: SystemExit where nothing can be measured."""
-    sizes, rounds, days = (SIZES_QUICK, 1, 1) if quick else (SIZES, ROUNDS, DAYS)
-    log.set_up("bench", level=logging.WARNING)
-    with tempfile.TemporaryDirectory(prefix="bildbrief-bench-") as directory:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(table=table)
+    parser.add_argument("--quick", action="store_true", help="few instances, one round: to see that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every value of every round to this file")
+
+
+def table(options: argparse.Namespace) -> str:
+    """Markdown. Errors: SystemExit with a sentence where nothing can be measured."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    log.set_up("bench", level=logging.ERROR)
+    sizes, rounds, days = (SIZES_QUICK, 1, 1) if options.quick else (SIZES, ROUNDS, DAYS)
+    with tempfile.TemporaryDirectory(prefix="bildbrief-") as directory:
         machine = _machine(directory)
         figures = _measured(Path(directory), sizes, rounds, days)
-    if into is not None:
-        into.write_text(json.dumps({"machine": machine, "units": UNITS, "figures": figures}, indent=2) + "\n")
+    if options.json is not None:
+        options.json.write_text(json.dumps({"machine": machine, "units": UNITS, "figures": figures}, indent=2) + "\n")
     return f"{machine}\n\n{_markdown(figures)}"
 
 
