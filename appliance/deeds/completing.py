@@ -38,10 +38,13 @@ class Completing:
         self._now = now
         self._quiet = quiet
 
-    def run_once(self) -> int:
-        """Complete every study that has been quiet long enough. Returns how many."""
-        quiet = self._registry.studies_quiet_since(self._now() - self._quiet)
-        return sum(self._complete(study) for study in quiet)
+    def run_once(self, waits_since: int | None = None) -> int:
+        """Complete every study that has been quiet long enough. Returns how many.
+
+        `waits_since`: when the oldest file arrived that is not taken in yet. Of what came after it, more may be about to show.
+        """
+        until = self._now() if waits_since is None else min(self._now(), waits_since)
+        return sum(self._complete(study) for study in self._registry.studies_quiet_since(until - self._quiet))
 
     def _complete(self, study: StudyRow) -> bool:
         key = self._keyholder.study_keys([study.study_id])[study.study_id]

@@ -112,6 +112,10 @@ class Ingest:
         fsync_dir(batch[0].path.parent)
         return len(batch)
 
+    def waits_since(self) -> int | None:
+        """When the oldest file arrived that is still to be taken; None when none is."""
+        return next((arrived.arrived_at for arrived in intake.waiting(self._intake)), None)
+
     def close(self) -> None:
         self._readers.shutdown()
 

@@ -62,7 +62,7 @@ class Retention:
                 self._close(row)
             elif row.share.state(now) is ShareState.REVOKED:
                 self._keyholder.share_revoke(row.share_id)  # again, should the desk have been cut off before it got so far
-        for study in self._registry.studies(StudyState.COMPLETE):
+        for study in self._registry.studies_unneeded_since(now - self._terms.unshared):
             if self._is_due(study, self._registry.shares_of(study.study_id)):
                 self._give_up(study)
         for study in self._registry.studies(StudyState.FORGOTTEN):

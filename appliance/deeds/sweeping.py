@@ -25,7 +25,7 @@ class Sweeping:
         """Remove what nobody knows, if it is time to look. Returns how many files."""
         if self._now() < self._due_at:
             return 0
-        removed = sum(place.sweep(self._registry.knows_blob, AGE) for place in self._places)
+        removed = sum(place.sweep(self._registry.known_blobs, AGE) for place in self._places)
         self._due_at = self._now() + DAY
         if removed:
             log.info("swept", files=removed)

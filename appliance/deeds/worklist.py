@@ -78,8 +78,10 @@ class Worklist:
         A word is part of a name, a patient id or accession number, a modality, a part of the description, or a date in any usual form.
         Problem UNAVAILABLE when the keyholder does not answer and something has changed.
         """
-        needles = [_needles(word) for word in _words(words)]
-        return [item.entry for item in self._current() if all(any(form in item.found_by for form in forms) for forms in needles)]
+        found = self._current()
+        for forms in map(_needles, _words(words)):
+            found = [item for item in found if any(form in item.found_by for form in forms)]
+        return [item.entry for item in found]
 
     def entry(self, study_id: str) -> StudyEntry | None:
         self.refresh()
@@ -179,6 +181,8 @@ _SPACED_DATE = re.compile(r"(?<=\d[./])\s+(?=\d)")
 
 def _fold(text: str) -> str:
     """Without case and accents: "Müller" and "MULLER" are the same."""
+    if text.isascii():
+        return text.casefold()
     plain = unicodedata.normalize("NFKD", text.casefold().translate(_UNDECOMPOSED))
     return "".join(sign for sign in plain if not unicodedata.combining(sign))
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
-from threading import Event
+from threading import Event, Thread
 
 from flask import Flask
 
+from ..domain.errors import Problem
 from ..log import log
 from ..webserver import WebServer
 from . import door, entrance, office, pages, refusals, shares, studies
@@ -45,9 +46,21 @@ def serve(
         # To the operator's terminal and nowhere else: a log keeps it longer than it is secret.
         print(f"Create the first user of the desk here (within 14 days): {parts.desk_url}/setup/{token}", flush=True)
         log.info("set-up link printed")
+    Thread(target=_open_list, args=(parts, stop), daemon=True).start()
     listening(server.port)
     ready.set()
     server.run(stop)
+
+
+def _open_list(parts: DeskParts, stop: Event) -> None:
+    """Read the list before anybody asks for it: with thousands of studies that takes seconds. Again until the keyholder answers."""
+    while not stop.is_set():
+        try:
+            parts.worklist.refresh()
+        except Problem:
+            stop.wait(1)
+        else:
+            return
 
 
 def _body_limit(app: Flask, parts: DeskParts) -> Callable[[Mapping[str, str]], int]:

@@ -23,7 +23,7 @@ def serve(ingest: Ingest, completing: Completing, ready: threading.Event, stop: 
                 keys_in = KEY_ROUND
                 ready.set()
             busy = bool(ingest.run_once())
-            completing.run_once()
+            completing.run_once(ingest.waits_since())
         except Problem as problem:
             log.warning("ingest waits", reason=problem.code)
             stop.wait(TROUBLE)

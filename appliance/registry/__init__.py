@@ -96,6 +96,16 @@ class Registry:
         """Studies still receiving whose last image came at or before `moment`."""
         return self._rows(StudyRow, "state = 'receiving' AND last_received_at <= ? ORDER BY last_received_at", [moment])
 
+    def studies_unneeded_since(self, moment: int) -> list[StudyRow]:
+        """What may be due: complete studies whose last image came at or before `moment`, and which no share keeps that is neither closed
+        nor revoked."""
+        return self._rows(
+            StudyRow,
+            "state = 'complete' AND last_received_at <= ? AND NOT EXISTS (SELECT 1 FROM share_studies JOIN shares USING (share_id)"
+            " WHERE share_studies.study_id = studies.study_id AND closed_at IS NULL AND revoked_at IS NULL) ORDER BY last_received_at",
+            [moment],
+        )
+
     def studies_among(self, study_ids: Iterable[str]) -> list[StudyRow]:
         """Those of these studies that are not forgotten."""
         return self._rows(StudyRow, f"state <> 'forgotten' AND study_id IN {_GIVEN}", [json.dumps([*study_ids])])
@@ -153,11 +163,12 @@ class Registry:
     def objects(self, study_id: str) -> list[ObjectRow]:
         return self._rows(ObjectRow, "study_id = ? ORDER BY object_id", [study_id])
 
-    def knows_blob(self, name: str) -> bool:
-        """Whether a row points at the stored file of this name."""
-        among = "SELECT 1 FROM {} WHERE {} = ?"
+    def known_blobs(self, names: Iterable[str]) -> set[str]:
+        """Those of these stored files at which a row points."""
+        among = f"SELECT {{1}} AS name FROM {{0}} WHERE {{1}} IN {_GIVEN}"  # noqa: S608
         tables = (("objects", "object_id"), ("studies", "manifest_id"), ("quarantine", "object_id"))
-        return bool(self._query(" UNION ALL ".join(among.format(*one) for one in tables), [name] * len(tables)))
+        found = self._query(" UNION ALL ".join(among.format(*one) for one in tables), [json.dumps([*names])] * len(tables))
+        return {row["name"] for row in found}
 
     def all_objects(self) -> list[ObjectRow]:
         return self._rows(ObjectRow, "1 ORDER BY object_id")

@@ -28,6 +28,7 @@ CREATE TABLE studies (
     manifest_id TEXT
 ) STRICT;
 CREATE INDEX studies_by_state ON studies (state, last_received_at);
+CREATE INDEX studies_by_manifest ON studies (manifest_id);
 
 CREATE TABLE objects (
     object_id TEXT PRIMARY KEY,
@@ -38,7 +39,7 @@ CREATE TABLE objects (
     stored_at INTEGER NOT NULL,
     mirrored_at INTEGER
 ) STRICT;
-CREATE INDEX objects_by_study ON objects (study_id);
+CREATE INDEX objects_by_study ON objects (study_id, size);
 
 CREATE TABLE series (
     series_id TEXT PRIMARY KEY,
@@ -128,7 +129,6 @@ CREATE TABLE outbox (
     problem TEXT
 ) STRICT;
 CREATE INDEX outbox_by_study ON outbox (study_id);
-CREATE INDEX outbox_by_due ON outbox (due_at, entry);
 
 CREATE TABLE users (
     user_id TEXT PRIMARY KEY,

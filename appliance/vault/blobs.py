@@ -6,9 +6,8 @@ Names are relative paths of `a-z 0-9 - _ /`. A blob appears whole or not at all;
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -71,11 +70,13 @@ class Local:
     def adopt(self, files: Iterable[tuple[Path, str]]) -> None:
         """Give existing durable files of this file system a second name each, as blobs. Durable on return; repeatable."""
         paths = [(file, self.path(name)) for file, name in files]
-        for folder, group in groupby(sorted(paths, key=lambda pair: pair[1]), key=lambda pair: pair[1].parent):
+        folders = sorted({path.parent for _, path in paths})
+        for folder in folders:
             self._folder(folder)
-            for file, path in group:
-                if not path.exists():
-                    os.link(file, path)
+        for file, path in paths:
+            if not path.exists():
+                os.link(file, path)
+        for folder in folders:  # after all links: the first makes the file system write down most of them
             fsync_dir(folder)
 
     def open(self, name: str) -> AbstractContextManager[ReadAt]:
@@ -100,17 +101,18 @@ class Local:
                 if name.startswith(prefix) and _NAME.fullmatch(name):  # temporary files are no names
                     yield name
 
-    def sweep(self, knows: Callable[[str], bool], age: int) -> int:
+    def sweep(self, known: Callable[[Collection[str]], Collection[str]], age: int) -> int:
         """Remove what a crash left: files that were never finished, and blobs that nobody knows. Returns how many.
 
-        Only files that nobody touched for `age` seconds, by the file system's own clock: those under way are about to be known.
+        `known` is asked for a folder at a time. Only files that nobody touched for `age` seconds, by the file system's own clock: those
+        under way are about to be known.
         """
         removed = 0
         for folder, _, files in os.walk(self._directory):
-            for path in (Path(folder, file) for file in files):
-                if _untouched(path, age) and not knows(path.name):
-                    path.unlink()
-                    removed += 1
+            old = {file for file in files if _untouched(Path(folder, file), age)}
+            for file in old.difference(known(old)) if old else ():
+                Path(folder, file).unlink()
+                removed += 1
         return removed
 
     def untouched(self, name: str, age: int) -> bool:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from . import opening, receive, sealed
+from . import ingest, opening, receive, sealed
 
 
 def main() -> None:
@@ -11,6 +11,7 @@ def main() -> None:
     benches.add_parser("opening").set_defaults(table=lambda _: opening.table())
     benches.add_parser("sealed").set_defaults(table=lambda _: sealed.table())
     receive.add_options(benches.add_parser("receive"))
+    ingest.add_options(benches.add_parser("ingest"))
     options = parser.parse_args()
     print(options.table(options))
 

@@ -142,6 +142,27 @@ def test_a_late_image_joins_and_the_study_completes_again(line: Line) -> None:
     assert not line.stack.objects.exists(old)
 
 
+def test_a_study_is_not_complete_while_more_of_it_waits(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a pause: everything is older than the quiet time, and only a part of it is taken in at once."""
+    monkeypatch.setattr("appliance.deeds.ingest.BATCH", 2)
+    line.receive(*(alice(number) for number in range(1, 6)))
+    line.stack.now.pass_by(QUIET)
+    while line.ingest.run_once():
+        waiting = len(line.waiting())
+        assert line.completing.run_once(line.ingest.waits_since()) == (waiting == 0)
+    (study,) = line.stack.registry.studies()
+    assert (study.state, study.generation) == (StudyState.COMPLETE, 1)
+    assert len(line.contents(study.study_id)) == 5
+
+
+def test_a_quiet_study_completes_while_later_ones_wait(line: Line) -> None:
+    line.receive(alice())
+    line.take_in()
+    line.stack.now.pass_by(QUIET)
+    line.receive(alice(2).replace(b"4711", b"4712"))
+    assert line.completing.run_once(line.ingest.waits_since()) == 1
+
+
 def test_the_same_again_changes_nothing(line: Line) -> None:
     for _ in range(3):
         line.receive(alice())

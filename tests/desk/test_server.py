@@ -30,6 +30,35 @@ def port(stack: Stack, parts: DeskParts) -> Iterator[int]:
     assert not thread.is_alive()
 
 
+def test_the_list_is_read_before_anybody_asks_and_waits_for_the_keyholder(stack: Stack, parts: DeskParts) -> None:
+    study_id = stack.put_study()
+    stack.stop_keyholder()
+    tried, read, refresh = threading.Event(), threading.Event(), stack.worklist.refresh
+
+    def watched() -> int:
+        tried.set()
+        count = refresh()
+        read.set()
+        return count
+
+    parts.worklist.refresh = watched  # type: ignore[method-assign]
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=serve, args=(parts,), kwargs={"host": "127.0.0.1", "port": 0, "ready": threading.Event(), "stop": stop}
+    )
+    thread.start()
+    try:
+        assert tried.wait(10)
+        assert not read.is_set()
+        stack.start_keyholder()
+        assert read.wait(10)
+        stack.stop_keyholder()  # what it has read it can list
+        assert [entry.study_id for entry in stack.worklist.search()] == [study_id]
+    finally:
+        stop.set()
+        thread.join(10)
+
+
 @pytest.fixture
 def no_temporary_files(cage: Cage, monkeypatch: pytest.MonkeyPatch) -> None:
     """waitress and werkzeug spool what is large; here that is an error."""

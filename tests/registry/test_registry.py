@@ -8,7 +8,7 @@ import pytest
 
 from appliance.domain.audit import Action
 from appliance.domain.study import StudyState
-from appliance.registry import InstanceRow, ObjectRow, OutboxRow, Registry, SeriesRow, ShareRow, ShareStudyRow, StudyRow
+from appliance.registry import InstanceRow, ObjectRow, OutboxRow, QuarantineRow, Registry, SeriesRow, ShareRow, ShareStudyRow, StudyRow
 
 NOW = 1_800_000_000
 STUDY = "5" * 32
@@ -92,6 +92,53 @@ def test_the_outbox_gives_what_is_due_oldest_first(registry: Registry) -> None:
     assert [row.name for row in registry.outbox(NOW)] == ["a", "c"]
     assert [row.name for row in registry.outbox(NOW + 60)] == ["a", "b", "c"]
     assert registry.outbox_backlog() == (3, 0)
+
+
+def test_studies_that_nobody_needs_are_found(registry: Registry) -> None:
+    studies = {name: name * 32 for name in "123456"}
+    with registry.change(NOW, "ingester") as change:
+        for name, study_id in studies.items():
+            state = StudyState.RECEIVING if name == "2" else StudyState.COMPLETE
+            change.insert(StudyRow(study_id, os.urandom(16), state, NOW, NOW + (name == "3"), b"sealed"))
+        for name, ends in (("4", {}), ("5", {"revoked_at": NOW}), ("6", {"closed_at": NOW}), ("6", {})):
+            share_id = os.urandom(16).hex()
+            change.insert(ShareRow(share_id, "{}", b"", **ends), ShareStudyRow(share_id, studies[name]))
+        change.note(Action.INSTANCES_STORED)
+    assert {row.study_id[0] for row in registry.studies_unneeded_since(NOW)} == {"1", "5"}
+    assert {row.study_id[0] for row in registry.studies_unneeded_since(NOW + 1)} == {"1", "3", "5"}
+
+
+def test_stored_files_are_known_by_the_row_that_points_at_them(registry: Registry) -> None:
+    with registry.change(NOW, "ingester") as change:
+        change.insert(StudyRow(STUDY, os.urandom(16), StudyState.COMPLETE, NOW, NOW, b"sealed", manifest_id="b" * 32))
+        change.insert(ObjectRow("a" * 32, STUDY, 1, 100, b"wrapped", NOW))
+        change.insert(QuarantineRow("c" * 32, "c" * 32, "", 0, b"", NOW, b"sealed"))
+        change.note(Action.INSTANCES_STORED)
+    known = {letter * 32 for letter in "abc"}
+    assert registry.known_blobs([*known, "d" * 32, STUDY, ".half.part"]) == known
+    assert registry.known_blobs([]) == set()
+
+
+def test_what_is_asked_over_and_over_never_reads_whole_tables(registry: Registry) -> None:
+    """There may be a million instances. The plan is asked of SQLite itself, for every statement that these questions become."""
+    connection = registry._connections.here().conn
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    registry.studies_quiet_since(NOW)
+    registry.studies_unneeded_since(NOW)
+    registry.studies_among([STUDY])
+    registry.series_among([STUDY])
+    registry.shares_among([STUDY])
+    registry.counts([STUDY])
+    registry.known_blobs([STUDY])
+    registry.study_by_tag(b"t")
+    registry.last_change()
+    registry.changed_since(1)
+    registry.outbox_of(STUDY)
+    connection.set_trace_callback(None)
+    assert len(asked) >= 11
+    plans = [(row[3], statement) for statement in asked for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    assert [plan for plan in plans if plan[0].startswith("SCAN") and not plan[0].startswith("SCAN json_each")] == []
 
 
 def test_shares_are_found_by_study(registry: Registry) -> None:

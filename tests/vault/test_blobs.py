@@ -192,7 +192,7 @@ def test_adopting_flushes_each_folder_once_and_new_folders_first(tmp_path: Path,
     flushed: list[tuple[str, list[str]]] = []
     monkeypatch.setattr("appliance.vault.blobs.fsync_dir", lambda path: flushed.append((path.name, sorted(os.listdir(path)))))  # noqa: PTH208
     Local(tmp_path / "objects").adopt((tmp_path / name, name) for name in names)
-    assert flushed == [("objects", ["a1"]), ("a1", sorted(names[:2])), ("objects", ["a1", "b0"]), ("b0", [BOB])]
+    assert flushed == [("objects", ["a1"]), ("objects", ["a1", "b0"]), ("a1", sorted(names[:2])), ("b0", [BOB])]
 
 
 def test_an_open_file_stays_readable_when_deleted(tmp_path: Path) -> None:
