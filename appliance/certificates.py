@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -21,9 +23,12 @@ LIFETIME: Final = 2 * 365 * DAY
 RENEW: Final = 30 * DAY
 """Seconds before its end from which on it is to be renewed."""
 
+CERTIFICATE: Final = "certificate.pem"
+"""What a directory of credentials shows to all: the certificate, and those between it and its authority."""
+
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)  # of every certificate: the clocks of two machines need not agree on today
 
-PrivateKey = Ed25519PrivateKey | RSAPrivateKey
+PrivateKey = Ed25519PrivateKey | Ed448PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Authority:
     """Who signs. The authority's own certificate is the same each time, because nothing in it and in either signature is random."""
 
     name: str
-    key: PrivateKey
+    key: Ed25519PrivateKey | RSAPrivateKey
     end: datetime
 
     @property
@@ -82,10 +87,10 @@ def moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def end_of(file: Path) -> int | None:
-    """UTC seconds at which the first certificate of a PEM file ends; None if there is no such file."""
+def end_of(directory: Path) -> int | None:
+    """UTC seconds at which the certificate of a directory of credentials ends; None if there is none."""
     try:
-        content = file.read_bytes()
+        content = (directory / CERTIFICATE).read_bytes()
     except FileNotFoundError:
         return None
     return int(x509.load_pem_x509_certificate(content).not_valid_after_utc.timestamp())

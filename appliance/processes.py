@@ -85,6 +85,7 @@ def _clock(config: Config, ready: Event, stop: Event) -> None:
 
 def _desk(config: Config, ready: Event, stop: Event) -> None:
     from .app import Appliance
+    from .certificates import end_of
     from .desk import DeskParts, serve
 
     app = Appliance(config, "desk")
@@ -102,6 +103,7 @@ def _desk(config: Config, ready: Event, stop: Event) -> None:
         timezone=config.timezone,
         mirrored=config.mirror_url is not None,
         rehearse_days=config.rehearse_days,
+        certificate_end=lambda: end_of(app.places.dicom),
     )
     serve(parts, host=config.desk_host, port=config.desk_port, ready=ready, stop=stop, trusted_proxy=config.trusted_proxy)
 

@@ -13,7 +13,10 @@ from ..registry.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskParts:
-    """`desk_url` is what staff open, `public_url` what letters print; `mirrored`: a mirror is configured."""
+    """`desk_url` is what staff open, `public_url` what letters print; `mirrored`: a mirror is configured.
+
+    `certificate_end` tells until when (UTC seconds) modalities can send by TLS; None: they do not.
+    """
 
     worklist: Worklist
     inspecting: Inspecting
@@ -28,3 +31,4 @@ class DeskParts:
     timezone: str
     mirrored: bool
     rehearse_days: int
+    certificate_end: Callable[[], int | None] = lambda: None
