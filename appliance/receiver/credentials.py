@@ -123,29 +123,25 @@ class Credentials:
         for certificate in certificates:
             judge_peer(certificate, moment(self._now()))
         for certificate in certificates:
-            self._write(self._trusted(certificate.fingerprint(SHA256()).hex()), pem(certificate).encode())
+            self._write(self._directory / TRUSTED / f"{certificate.fingerprint(SHA256()).hex()}.pem", pem(certificate).encode())
         return [about(certificate) for certificate in certificates]
 
     def trusted(self) -> list[About]:
         """Whom the receiver lets in, the first to end first."""
-        found = [about(read_certificates(file.read_bytes())[0]) for file in (self._directory / TRUSTED).glob("*.pem")]
-        return sorted(found, key=lambda each: each.end)
+        return sorted(self._trusted().values(), key=lambda each: each.end)
 
     def distrust(self, fingerprint: str) -> About:
         """Let whoever shows this certificate in no more, from the next connection on. Errors: Problem NOT_FOUND."""
-        mark = fingerprint.replace(":", "").lower()
-        found = next((each for each in self.trusted() if each.fingerprint.replace(":", "").lower() == mark), None)
-        if found is None:
-            raise Problem(
-                Code.NOT_FOUND, "No certificate of this fingerprint is trusted. See those that are with: bildbrief dicom trust list"
-            )
-        file = self._trusted(mark)
-        file.unlink()
-        fsync_dir(file.parent)
-        return found
+        mark = fingerprint.replace(":", "").upper()
+        for file, found in self._trusted().items():
+            if found.fingerprint.replace(":", "") == mark:
+                file.unlink()
+                fsync_dir(file.parent)
+                return found
+        raise Problem(Code.NOT_FOUND, "No certificate of this fingerprint is trusted. See those that are with: bildbrief dicom trust list")
 
-    def _trusted(self, mark: str) -> Path:
-        return self._directory / TRUSTED / f"{mark}.pem"
+    def _trusted(self) -> dict[Path, About]:
+        return {file: about(read_certificates(file.read_bytes())[0]) for file in (self._directory / TRUSTED).glob("*.pem")}
 
     @staticmethod
     def _write(file: Path, content: bytes, *, mode: int = 0o444, owner: int = -1) -> None:

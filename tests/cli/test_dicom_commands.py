@@ -40,14 +40,15 @@ class Operator:
 
     def run(self, *words: str | Path, stdin: bytes = b"", days: int = 0) -> subprocess.CompletedProcess[bytes]:
         roots = {"DATA_DIR": self.places.data, "KEY_DIR": self.places.keys, "RUN_DIR": self.places.run, "REHEARSE_DAYS": days}
+        settings = {f"BILDBRIEF_{name}": str(value) for name, value in roots.items()}
         return subprocess.run(
             [sys.executable, "-m", "appliance", "dicom", *words],
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path), **{f"BILDBRIEF_{name}": str(value) for name, value in roots.items()}},
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path), **settings},
             input=stdin,
             capture_output=True,
             timeout=60,
             check=False,
-        )  # fmt: skip
+        )
 
     def installed(self) -> bytes:
         return (self.places.dicom / "server.pem").read_bytes()
