@@ -17,7 +17,7 @@ from . import log as logging
 from . import memory
 from .config import Config, now_of
 from .disk.places import Places
-from .domain.errors import Problem
+from .domain.errors import Code, Problem
 from .log import log
 
 READY_FD: Final = "APPLIANCE_READY_FD"
@@ -46,12 +46,22 @@ def _keyholder(config: Config, ready: Event, stop: Event) -> None:
 
 
 def _receiver(config: Config, ready: Event, stop: Event) -> None:
-    from .receiver.server import Limits, Receiver
+    from .certificates import end_of
+    from .receiver.server import Door, Limits, Receiver
 
+    places = Places(config.data_dir, config.key_dir, config.run_dir)
+    doors = [Door(config.dicom_port)] if config.dicom_plain else []
+    if end_of(places.dicom) is not None:
+        doors.append(Door(config.dicom_tls_port, places.dicom))
+    if not doors:
+        raise Problem(
+            Code.CONFLICT,
+            "The receiver is to be reached by TLS only, and has no certificate. Make one with: bildbrief dicom certificate make NAME",
+        )
     receiver = Receiver(
-        Places(config.data_dir, config.key_dir, config.run_dir).intake,
+        places.intake,
         host=config.dicom_host,
-        port=config.dicom_port,
+        doors=doors,
         ae_title=config.ae_title,
         limits=Limits(instance=config.instance_limit),
         now=now_of(config),

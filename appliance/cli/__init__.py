@@ -17,7 +17,7 @@ from ..processes import ENTRIES, run_process
 from ..supervisor import PROCESSES, Supervisor
 from ..supervisor import health as health_of
 from .common import as_json, operator, out, told
-from .dicom import dicom
+from .dicom import dicom, listening
 from .keys import keys
 from .remote import accept, enrol, withdraw
 
@@ -47,7 +47,7 @@ def serve(only: str | None) -> None:
     if found.rehearse_days:
         click.echo(f"REHEARSAL: all clocks are {found.rehearse_days} days ahead.")
     lines = {
-        "receiver": f"DICOM, AE title {found.ae_title}, {found.dicom_host}:{found.dicom_port}",
+        "receiver": listening(found, places),
         "desk": f"{found.desk_url} (practice network only)",
         "portal": f"{found.public_url}, listening at {found.portal_host}:{found.portal_port}",
         "clock": f"mirror {found.mirror_url or 'off'}",

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, Final
 import click
 
 from .. import config
-from ..certificates import RENEW, pem
-from ..config import SETTINGS, now_of
+from ..certificates import RENEW, end_of, pem
+from ..config import SETTINGS, Config, now_of
 from ..disk.files import replace_file
 from ..disk.places import USERS, Places, users_exist
 from ..domain.errors import Code, Problem
@@ -64,6 +64,14 @@ def _text(of: About) -> str:
 
 def _day(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def listening(found: Config, places: Places) -> str:
+    """Where the receiver listens, for the line with which it comes up."""
+    doors = [f"{found.dicom_host}:{found.dicom_port}"] if found.dicom_plain else []
+    if end_of(places.dicom) is not None:
+        doors.append(f"{found.dicom_host}:{found.dicom_tls_port} (TLS)")
+    return f"DICOM, AE title {found.ae_title}, {', '.join(doors) or 'nowhere: a certificate is missing'}"
 
 
 _FIRST: Final = "The TLS port is opened when the appliance next starts, if this is the first certificate."

@@ -6,10 +6,12 @@ and decodes it. Four of its classes are extended to do otherwise; `tests/receive
 
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from pynetdicom.association import Association
@@ -19,6 +21,7 @@ from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationServer, AssociationSocket
 
 from ..log import log
+from . import tls
 from .command import Abuse
 from .messages import COMMAND, LAST, Messages
 
@@ -38,12 +41,33 @@ class Patience:
 
 
 class Connection(AssociationSocket):
-    """The peer's bytes: PDUs no longer than agreed, each whole within its time, waited for and not asked for."""
+    """The peer's bytes: PDUs no longer than agreed, each whole within its time, waited for and not asked for.
 
-    def __init__(self, assoc: Association, client_socket: socket.socket, patience: Patience) -> None:
+    `credentials`: the directory for TLS; None: not encrypted.
+    """
+
+    def __init__(self, assoc: Association, client_socket: socket.socket, patience: Patience, credentials: Path | None) -> None:
         super().__init__(assoc, client_socket=client_socket)
         self._raw = client_socket
         self._patience = patience
+        self._credentials = credentials
+
+    def secure(self) -> bool:
+        """The TLS handshake, where there is to be one, within the time of a first PDU. False: the peer is not let in."""
+        if self._credentials is None:
+            return True
+        self._raw.settimeout(self._patience.first)
+        try:
+            self._raw = self.socket = tls.context(self._credentials).wrap_socket(self._raw, server_side=True)
+        except OSError as refused:
+            log.warning("TLS handshake failed", reason=tls.reason(refused))
+            return False
+        return True
+
+    @property
+    def only_ae_title(self) -> str | None:
+        """What the peer's certificate lets it call itself. None: anything."""
+        return tls.ae_of(self._raw.getpeercert() or {}) if isinstance(self._raw, ssl.SSLSocket) else None
 
     def recv(self, nr_bytes: int) -> bytearray:
         """As the overridden one, but raises OverflowError for more than agreed and TimeoutError when it takes too long."""
@@ -69,7 +93,8 @@ class Connection(AssociationSocket):
     @property
     def ready(self) -> bool:
         """As the overridden one, but while data flows it waits for the peer, because nobody else has anything to say."""
-        if self.assoc.dul.state_machine.current_state == _DATA_TRANSFER and self._raw.fileno() >= 0:
+        decrypted = isinstance(self._raw, ssl.SSLSocket) and self._raw.pending() > 0
+        if not decrypted and self.assoc.dul.state_machine.current_state == _DATA_TRANSFER and self._raw.fileno() >= 0:
             with suppress(OSError, ValueError):  # closed meanwhile; the overridden one says so
                 select.select([self._raw], [], [], _POLL)
         return super().ready
@@ -85,7 +110,8 @@ class UpperLayer(DULServiceProvider):
 
     def run_reactor(self) -> None:
         try:
-            super().run_reactor()
+            if cast(Connection, self.socket).secure():
+                super().run_reactor()
         except Exception:  # noqa: BLE001 (a peer must not be able to kill more than its own association)
             log.warning("association failed", exc_info=True)
         finally:
@@ -93,7 +119,8 @@ class UpperLayer(DULServiceProvider):
             if isinstance(exchange, Exchange) and isinstance(connection, Connection):
                 exchange.close()
                 connection.release()
-            # Nobody need wait any longer for a first PDU: None is what the association makes of a timeout.
+            # Nobody need wait any longer, neither for this thread to begin nor for a first PDU: None is what a timeout gives.
+            self.assoc._dul_ready.set()
             self.to_user_queue.put(None)  # type: ignore[arg-type]
 
 
@@ -142,11 +169,11 @@ class Exchange(DIMSEServiceProvider):
             messages.close()
 
 
-def extend(association: Association, patience: Patience) -> None:
-    """Put our classes into an association that pynetdicom has made and not yet started."""
+def extend(association: Association, patience: Patience, credentials: Path | None) -> None:
+    """Put our classes into an association that pynetdicom has made and not yet started. `credentials`: see `Connection`."""
     accepted = cast(socket.socket, cast(AssociationSocket, association.dul.socket).socket)
     association.dul = UpperLayer(association)
-    association.dul.socket = Connection(association, accepted, patience)
+    association.dul.socket = Connection(association, accepted, patience, credentials)
     association.dimse = Exchange(association)
     # Setting a timeout sets the timers of `dul`, and that is another one now.
     association.acse_timeout = patience.first
@@ -164,7 +191,7 @@ class Server(AssociationServer):
         return accepted, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
-        if len(self.active_associations) < 2 * self.ae.maximum_associations:
+        if len(self.ae.active_associations) < 2 * self.ae.maximum_associations:
             return True
         log.warning("connection refused, too many", peer=client_address[0])
         return False

@@ -1,11 +1,12 @@
 """The Storage SCP: whom it lets in, with what, and what they leave."""
 
+import select
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from pydicom.uid import UID
 from pynetdicom import AE, _config, build_context, evt
@@ -17,12 +18,13 @@ from pynetdicom.transport import AddressInformation
 
 from ..log import log
 from ..vault import intake
-from .layer import Exchange, Patience, Server, extend
+from .layer import Connection, Exchange, Patience, Server, extend
 from .messages import Context, Messages, Session
 from .part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .syntaxes import TRANSFER_SYNTAXES, VERIFICATION, choose, is_storage
 
 _COME_BACK = (0x02, 0x03, 0x01)  # PS3.8 9.3.4: rejected-transient, by the presentation layer, temporary congestion
+_NOT_YOU = (0x01, 0x01, 0x03)  # rejected-permanent, by the service user, calling AE title not recognized
 _LOOK = 0.2  # seconds between looks at whether to stop
 _GRACE = 2.0  # seconds for all peers together to hear of it
 
@@ -38,10 +40,19 @@ class Limits:
     patience: Patience = field(default_factory=Patience)
 
 
-class Receiver:
-    """Listens from the moment it is made; answers while `serve` runs. `port` is the one it got when asked for port 0."""
+class Door(NamedTuple):
+    """A port to listen on; 0: any free one. `credentials`: the directory for TLS (`credentials.Credentials`); None: not encrypted."""
 
-    def __init__(self, intake_dir: Path, *, host: str, port: int, ae_title: str, limits: Limits, now: Callable[[], int]) -> None:
+    port: int
+    credentials: Path | None = None
+
+
+class Receiver:
+    """Listens from the moment it is made; answers while `serve` runs. `ports` are those of its doors, in their order."""
+
+    def __init__(
+        self, intake_dir: Path, *, host: str, doors: Iterable[Door], ae_title: str, limits: Limits, now: Callable[[], int]
+    ) -> None:
         self._intake = intake_dir
         self._limits = limits
         self._now = now
@@ -53,23 +64,28 @@ class Receiver:
         entity.maximum_pdu_size = limits.pdu
         entity.maximum_associations = limits.associations
         entity.acse_timeout, entity.network_timeout = limits.patience.first, limits.patience.idle
-        self._server = entity.make_server(
-            (host, port),
-            contexts=[build_context(VERIFICATION)],
-            evt_handlers=[(evt.EVT_CONN_OPEN, self._connected), (evt.EVT_REQUESTED, self._requested)],
-            server_class=Server,
-        )
-        self._server.timeout = _LOOK
-        self.port: int = self._server.server_address[1]
+        self._entity = entity
+        self._servers = [
+            entity.make_server(
+                (host, door.port),
+                contexts=[build_context(VERIFICATION)],
+                evt_handlers=[(evt.EVT_CONN_OPEN, self._connected, [door.credentials]), (evt.EVT_REQUESTED, self._requested)],
+                server_class=Server,
+            )
+            for door in doors
+        ]
+        self.ports: list[int] = [server.server_address[1] for server in self._servers]
         intake.sweep(intake_dir)
 
     def serve(self, stop: threading.Event) -> None:
         """Accept until `stop`, then abort what is open: what is not acknowledged is sent again."""
-        log.info("receiver listening", port=self.port, key=intake.read_public(self._intake) is not None)
+        log.info("receiver listening", ports=self.ports, key=intake.read_public(self._intake) is not None)
         while not stop.is_set():
-            self._server.handle_request()
-        self._server.server_close()
-        left = self._server.active_associations
+            for server in select.select(self._servers, [], [], _LOOK)[0]:
+                server.handle_request()
+        for server in self._servers:
+            server.server_close()
+        left = self._entity.active_associations
         for association in left:
             if association.is_established:
                 association.abort(block=False)
@@ -83,14 +99,19 @@ class Receiver:
                 association.join()
         log.info("receiver stopped", aborted=len(left))
 
-    def _connected(self, event: Event) -> None:
-        extend(event.assoc, self._limits.patience)
+    def _connected(self, event: Event, credentials: Path | None) -> None:
+        extend(event.assoc, self._limits.patience, credentials)
 
     def _requested(self, event: Event) -> None:
         association = event.assoc
         request = cast(A_ASSOCIATE, association.requestor.primitive)
         calling, called = _clean(request.calling_ae_title), _clean(request.called_ae_title)
         who = {"peer": cast(AddressInformation, association.requestor.address_info).address, "calling": calling, "called": called}
+        if cast(Connection, association.dul.socket).only_ae_title not in (None, calling):
+            log.warning("association rejected, the certificate is for another AE title", **who)
+            association.acse.send_reject(*_NOT_YOU)
+            association.kill()
+            return
         files = self._files()
         if files is None:
             log.warning("association rejected, no intake key yet", **who)

@@ -12,13 +12,13 @@ from appliance.receiver.server import Limits
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Limits], Running]]:
-    """Start a receiver with limits of the test's own."""
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
+    """Start a receiver with limits of the test's own, and perhaps with a directory of credentials."""
     monkeypatch.setattr(server, "_LOOK", 0.01)
     started: list[Running] = []
 
-    def begin(limits: Limits) -> Running:
-        started.append(Running(tmp_path / f"intake{len(started)}", limits))
+    def begin(limits: Limits, credentials: Path | None = None) -> Running:
+        started.append(Running(tmp_path / f"intake{len(started)}", limits, credentials))
         return started[-1]
 
     yield begin

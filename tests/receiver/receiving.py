@@ -15,7 +15,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pynetdicom.association import Association
 
-from appliance.receiver.server import Limits, Receiver
+from appliance.receiver.server import Door, Limits, Receiver
 from appliance.receiver.syntaxes import TRANSFER_SYNTAXES, is_storage
 from appliance.vault import intake, keys
 from appliance.vault.sealed import Kind, Reader
@@ -47,16 +47,17 @@ class Stored:
 
 
 class Running:
-    """A receiver in a thread of this process, and what it stored."""
+    """A receiver in a thread of this process, and what it stored. `credentials`: the directory for TLS, if it is to listen for it, too."""
 
-    def __init__(self, directory: Path, limits: Limits) -> None:
+    def __init__(self, directory: Path, limits: Limits, credentials: Path | None = None) -> None:
         self.directory = directory
         self.private, self.public = keys.new_pair()
         (directory / "tmp").mkdir(parents=True)
         (directory / "new").mkdir()
         intake.write_public(directory, intake.PublicKey("00c0ffee", self.public))
-        self._receiver = Receiver(directory, host="127.0.0.1", port=0, ae_title="BILDBRIEF", limits=limits, now=lambda: NOW)
-        self.port = self._receiver.port
+        doors = [Door(0), *([Door(0, credentials)] if credentials else ())]
+        self._receiver = Receiver(directory, host="127.0.0.1", doors=doors, ae_title="BILDBRIEF", limits=limits, now=lambda: NOW)
+        self.port, self.tls_port = self._receiver.ports[0], self._receiver.ports[-1]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._receiver.serve, args=(self._stop,))
         self._thread.start()
@@ -66,7 +67,7 @@ class Running:
         self._thread.join()
 
     def associations(self) -> list[Association]:
-        return self._receiver._server.active_associations
+        return self._receiver._entity.active_associations
 
     def stored(self) -> dict[str, Stored]:
         """By SOP Instance UID. What was stored twice under one UID fails here."""

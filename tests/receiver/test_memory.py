@@ -18,11 +18,11 @@ SIZE = 200_000_000
 RECEIVER = """
     import sys, threading
     from pathlib import Path
-    from appliance.receiver.server import Limits, Receiver
+    from appliance.receiver.server import Door, Limits, Receiver
 
     directory, now = Path(sys.argv[1]), int(sys.argv[2])
-    receiver = Receiver(directory, host="127.0.0.1", port=0, ae_title="BILDBRIEF", limits=Limits(reserve=0), now=lambda: now)
-    print(receiver.port, flush=True)
+    receiver = Receiver(directory, host="127.0.0.1", doors=[Door(0)], ae_title="BILDBRIEF", limits=Limits(reserve=0), now=lambda: now)
+    print(receiver.ports[0], flush=True)
     receiver.serve(threading.Event())
 """
 

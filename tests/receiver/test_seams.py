@@ -100,6 +100,12 @@ def test_ours_override_theirs() -> None:
         )
 
 
+def test_an_association_waits_for_the_thread_that_reads() -> None:
+    """The event that it waits for is set before anything else, or by us where nothing else happens."""
+    assert "_dul_ready.wait()" in inspect.getsource(Association.run_reactor)
+    assert "_dul_ready.set()" in inspect.getsource(DULServiceProvider.run_reactor)
+
+
 def test_the_state_machine_has_the_states_and_the_event() -> None:
     assert TRANSITION_TABLE["Evt19", "Sta6"] == "AA-8"  # an invalid PDU during data transfer: A-ABORT
     assert TRANSITION_TABLE["Evt6", "Sta2"] == "AE-6"  # Sta2 waits for the A-ASSOCIATE-RQ
