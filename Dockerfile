@@ -40,7 +40,7 @@ RUN set -eu; \
     groupadd --gid 811 keepers; \
     mkdir /data /keys
 COPY --from=build /opt/bildbrief /opt/bildbrief
-EXPOSE 11112 8080 8081
+EXPOSE 2762 11112 8080 8081
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["bildbrief", "health"]
 # The supervisor is root with nothing but the power to hand directories to the users above and to become them (see compose.yaml).
 CMD ["bildbrief", "serve"]

@@ -37,6 +37,8 @@ class Config:
     run_dir: Path
     dicom_host: str
     dicom_port: int
+    dicom_tls_port: int
+    dicom_plain: bool
     ae_title: str
     modalities: tuple[Modality, ...] | None
     instance_limit: int
@@ -183,7 +185,9 @@ SETTINGS: dict[str, Setting] = {
     "key_dir": Setting(Path, "/keys", "where the keys are kept: another volume than data_dir; back it up apart"),
     "run_dir": Setting(Path, "/run/bildbrief", "where the processes' sockets are"),
     "dicom_host": Setting(_host, "0.0.0.0", "address the DICOM receiver listens on"),  # noqa: S104
-    "dicom_port": Setting(_PORT, "11112", "port of the DICOM receiver"),
+    "dicom_port": Setting(_PORT, "11112", "port of the DICOM receiver, unencrypted"),
+    "dicom_tls_port": Setting(_PORT, "2762", "port of the DICOM receiver for TLS; open when there is a certificate"),
+    "dicom_plain": Setting(_yes_no, "yes", "no: the DICOM receiver is reached by TLS only"),
     "ae_title": Setting(_ae_title, "BILDBRIEF", "AE title of the DICOM receiver"),
     "modalities": Setting(
         parse_modalities,
@@ -314,9 +318,11 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         found.append("BILDBRIEF_SHARE_DAYS is more than BILDBRIEF_SHARE_DAYS_MAX; lower the one or raise the other.")
     if values["dicom_connections_reserved"] >= values["dicom_connections"]:
         found.append("BILDBRIEF_DICOM_CONNECTIONS_RESERVED leaves nobody else a place; it must be less than BILDBRIEF_DICOM_CONNECTIONS.")
-    ports = [values[name] for name in ("dicom_port", "desk_port", "portal_port")]
+    ports = [values[name] for name in ("dicom_port", "dicom_tls_port", "desk_port", "portal_port")]
     if len(set(ports)) < len(ports):
-        found.append("BILDBRIEF_DICOM_PORT, BILDBRIEF_DESK_PORT and BILDBRIEF_PORTAL_PORT must be three different ports.")
+        found.append(
+            "BILDBRIEF_DICOM_PORT, BILDBRIEF_DICOM_TLS_PORT, BILDBRIEF_DESK_PORT and BILDBRIEF_PORTAL_PORT must be four different ports."
+        )
     if (values["mirror_access_key"] is None) != (values["mirror_secret_key"] is None):
         found.append("BILDBRIEF_MIRROR_ACCESS_KEY and BILDBRIEF_MIRROR_SECRET_KEY belong together; give both or neither.")
     if values["key_provider"] == "pkcs11" and not (values["pkcs11_module"] and values["pkcs11_token"]):

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Final
 
 from . import config as configuration
@@ -17,7 +18,7 @@ from . import log as logging
 from . import memory
 from .config import Config, now_of
 from .disk.places import Places
-from .domain.errors import Problem
+from .domain.errors import Code, Problem
 from .log import log
 
 READY_FD: Final = "APPLIANCE_READY_FD"
@@ -50,10 +51,21 @@ def _receiver(config: Config, ready: Event, stop: Event) -> None:
 
     import pydicom.config
 
+    from .certificates import end_of
+    from .receiver import tls
     from .receiver.limits import Limits, Patience
     from .receiver.server import Address, Receiver
     from .receiver.service import Site
 
+    places = Places(config.data_dir, config.key_dir, config.run_dir)
+    addresses = [Address(config.dicom_host, config.dicom_port)] if config.dicom_plain else []
+    if end_of(places.dicom) is not None:
+        addresses.append(Address(config.dicom_host, config.dicom_tls_port, tls=True))
+    if not addresses:
+        raise Problem(
+            Code.CONFLICT,
+            "The receiver is to be reached by TLS only, and has no certificate. Make one with: bildbrief dicom certificate make NAME",
+        )
     limits = Limits(
         instance=config.instance_limit,
         reserve=config.disk_reserve,
@@ -66,16 +78,16 @@ def _receiver(config: Config, ready: Event, stop: Event) -> None:
         ),
     )
     site = Site(
-        intake=Places(config.data_dir, config.key_dir, config.run_dir).intake,
+        intake=places.intake,
         ae_title=config.ae_title,
         limits=limits,
         modalities=config.modalities or (),
         now=now_of(config),
-        tls=lambda: None,
+        tls=partial(tls.context, places.dicom),
     )
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # of UIDs in requests, which we compare and never read
     gc.freeze()  # workers share what is here by now
-    receiver = Receiver([Address(config.dicom_host, config.dicom_port)], site, processes=config.dicom_workers)
+    receiver = Receiver(addresses, site, processes=config.dicom_workers)
     ready.set()
     receiver.serve(stop)
 
@@ -105,6 +117,7 @@ def _clock(config: Config, ready: Event, stop: Event) -> None:
 
 def _desk(config: Config, ready: Event, stop: Event) -> None:
     from .app import Appliance
+    from .certificates import end_of
     from .desk import DeskParts, serve
 
     app = Appliance(config, "desk")
@@ -123,6 +136,7 @@ def _desk(config: Config, ready: Event, stop: Event) -> None:
         mirrored=config.mirror_url is not None,
         wide_open=config.modalities is None,
         rehearse_days=config.rehearse_days,
+        certificate_end=lambda: end_of(app.places.dicom),
     )
     serve(parts, host=config.desk_host, port=config.desk_port, ready=ready, stop=stop, trusted_proxy=config.trusted_proxy)
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .. import __version__, config, log
+from ..certificates import end_of
 from ..disk.places import Places, users_exist
 from ..domain.codes import show_code, show_password
 from ..domain.share import DAY, Audience, Release
@@ -16,6 +17,7 @@ from ..processes import ENTRIES, run_process
 from ..supervisor import PROCESSES, Supervisor
 from ..supervisor import health as health_of
 from .common import as_json, operator, out, told
+from .dicom import dicom, listening
 from .keys import keys
 from .remote import accept, enrol, withdraw
 
@@ -27,6 +29,7 @@ def main() -> None:
 
 
 main.add_command(keys)
+main.add_command(dicom)
 for command in (enrol, withdraw, accept):
     keys.add_command(command)
 
@@ -44,7 +47,7 @@ def serve(only: str | None) -> None:
     if found.rehearse_days:
         click.echo(f"REHEARSAL: all clocks are {found.rehearse_days} days ahead.")
     lines = {
-        "receiver": f"DICOM, AE title {found.ae_title}, {found.dicom_host}:{found.dicom_port}",
+        "receiver": listening(found, places),
         "desk": f"{found.desk_url} (practice network only)",
         "portal": f"{found.public_url}, listening at {found.portal_host}:{found.portal_port}",
         "clock": f"mirror {found.mirror_url or 'off'}",
@@ -94,10 +97,12 @@ def status(as_json: bool) -> None:
     """Count what there is: keys, studies, shares, what waits for the mirror."""
     app = operator()
     waiting, failed = app.registry.outbox_backlog()
+    tls_end = end_of(app.places.dicom)
     content = {
         "keyholder": app.keyholder.status(),
         "studies": len(app.registry.studies()),
         "quarantined": len(app.registry.quarantine()),
+        "dicom_tls": {"days_left": None if tls_end is None else (tls_end - app.now()) // DAY},
         "mirror": {"on": app.config.mirror_url is not None, "waiting": waiting, "failed": failed},
     }
     lines = [f"{name:<24} {value}" for name, value in _flat(content)]

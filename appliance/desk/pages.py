@@ -9,6 +9,7 @@ from babel.numbers import format_decimal
 from flask import Flask, Response, abort, g, make_response, render_template, request, url_for
 
 from .. import language as tongue
+from ..certificates import RENEW
 from ..deeds.staff import Role
 from ..domain.codes import show_code, show_password
 from ..domain.errors import Problem
@@ -63,6 +64,7 @@ def set_up(app: Flask, parts: DeskParts) -> None:
             "form_token": the_sessions().form_token(g.visitor) if "visitor" in g else "",
             "notices": _notices(session),
             "overview": _overview(parts) if session else None,
+            "certificate_end": _ending_soon(parts),
             "mirrored": parts.mirrored,
             "wide_open": parts.wide_open,
             "rehearse_days": parts.rehearse_days,
@@ -90,6 +92,12 @@ def _overview(parts: DeskParts) -> Any:
         return parts.inspecting.overview()
     except Problem:
         return None
+
+
+def _ending_soon(parts: DeskParts) -> int | None:
+    """When the receiver's certificate ends, once it is time to renew it."""
+    end = parts.certificate_end()
+    return end if end is not None and end - parts.now() <= RENEW else None
 
 
 def _asset(name: str) -> str:

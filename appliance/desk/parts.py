@@ -14,7 +14,10 @@ from ..registry.settings import Settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskParts:
     """`desk_url` is what staff open, `public_url` what letters print; `mirrored`: a mirror is configured;
-    `wide_open`: whoever is in the network may send images."""
+    `wide_open`: whoever is in the network may send images.
+
+    `certificate_end` tells until when (UTC seconds) modalities can send by TLS; None: they do not.
+    """
 
     worklist: Worklist
     inspecting: Inspecting
@@ -30,3 +33,4 @@ class DeskParts:
     mirrored: bool
     wide_open: bool
     rehearse_days: int
+    certificate_end: Callable[[], int | None] = lambda: None

@@ -51,8 +51,10 @@ class Place(NamedTuple):
 
 # Parents before what is in them.
 TABLE = (
-    Place("keys", 801, 801, 0o711),  # all may pass to keys/clients; what is beside it is the keyholder's own
+    Place("keys", 801, 801, 0o711),  # all may pass to the directories in it; what is beside it is the keyholder's own
     Place("keys/clients", ROOT, ROOT, 0o711),  # each file in it belongs to the process that it lets in
+    Place("keys/dicom", ROOT, ROOT, 0o711),  # the receiver's certificate for all, its private key for it alone
+    Place("keys/dicom/trusted", ROOT, 802, 0o750),
     Place("data", ROOT, ROOT, 0o755),
     Place("data/intake", 803, 802, 0o750),  # the ingester leaves the public key here
     # Set-group-id: what the receiver makes belongs to the keepers, so that the ingester may link it (fs.protected_hardlinks).
@@ -94,6 +96,11 @@ class Places:
     @property
     def sockets(self) -> Path:
         return self.run / "keyholder"
+
+    @property
+    def dicom(self) -> Path:
+        """What DICOM over TLS needs: `receiver.credentials`."""
+        return self.keys / "dicom"
 
     def client(self, role: str) -> Path:
         """What lets the process `role` in at a keyholder on another machine."""

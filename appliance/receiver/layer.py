@@ -24,6 +24,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, A_RELEASE
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from ..log import log
+from . import tls
 from .command import Abuse
 from .limits import Limits, Patience
 from .messages import COMMAND, LAST, Messages
@@ -250,6 +251,7 @@ class Acceptor(Association):
         super().__init__(entity, MODE_ACCEPTOR)
         self.stopping = False
         self.peer = str(address[0])
+        self.only_ae_title = tls.ae_of(connected.getpeercert() or {}) if isinstance(connected, ssl.SSLSocket) else None
         self._door = door
         layer = UpperLayer(self, limits)
         self.dul = layer

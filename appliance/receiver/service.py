@@ -21,6 +21,7 @@ from .limits import Limits
 from .messages import Context, Messages, Session
 from .part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .syntaxes import VERIFICATION, choose, is_storage
+from .tls import reason as tls_reason
 
 _NOT_CALLED_SO: Reject = (0x01, 0x01, 0x03)  # PS3.8 9.3.4: rejected-permanent, by the user, calling AE title not recognized
 _COME_BACK: Reject = (0x02, 0x03, 0x01)  # rejected-transient, by the presentation layer, temporary congestion
@@ -28,14 +29,15 @@ _COME_BACK: Reject = (0x02, 0x03, 0x01)  # rejected-transient, by the presentati
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What every association here is told and measured by. `now` tells UTC seconds; `tls` the context of a TLS connection."""
+    """What every association here is told and measured by. `now` tells UTC seconds; `tls` makes the context of a TLS connection,
+    and raises OSError where there is none to make."""
 
     intake: Path
     ae_title: str
     limits: Limits
     modalities: Sequence[Modality]
     now: Callable[[], int]
-    tls: Callable[[], ssl.SSLContext | None]
+    tls: Callable[[], ssl.SSLContext]
 
 
 class Service:
@@ -54,14 +56,11 @@ class Service:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         address = connected.getpeername()
         if tls:
-            context = self._site.tls()
-            if context is None:
-                return None
             connected.settimeout(self._site.limits.patience.first)
             try:
-                connected = context.wrap_socket(connected, server_side=True)
-            except OSError as fault:  # among them ssl.SSLError and TimeoutError
-                log.warning("TLS handshake failed", peer=address[0], reason=getattr(fault, "reason", None) or type(fault).__name__)
+                connected = self._site.tls().wrap_socket(connected, server_side=True)
+            except OSError as refused:
+                log.warning("TLS handshake failed", peer=address[0], reason=tls_reason(refused))
                 return None
         return Acceptor(self._entity, connected, address, self._admit, self._site.limits)
 
@@ -69,6 +68,9 @@ class Service:
         request = cast(A_ASSOCIATE, association.requestor.primitive)
         calling, called = _clean(request.calling_ae_title), _clean(request.called_ae_title)
         who = {"peer": association.peer, "calling": calling, "called": called}
+        if association.only_ae_title not in (None, calling):
+            log.warning("association rejected, the certificate is for another AE title", **who)
+            return _NOT_CALLED_SO
         modalities = self._site.modalities
         if modalities and not any(entry.is_called(calling) for entry in senders(modalities, address_of(association.peer))):
             log.warning("association rejected, calling AE title is not on the list of modalities", **who)

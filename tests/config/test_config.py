@@ -16,6 +16,8 @@ DISTINCT = {
     "run_dir": ("/r", Path("/r")),
     "dicom_host": ("127.0.0.2", "127.0.0.2"),
     "dicom_port": ("104", 104),
+    "dicom_tls_port": ("2763", 2763),
+    "dicom_plain": ("no", False),
     "ae_title": ("PRAXIS 7", "PRAXIS 7"),
     "modalities": ("CT1@10.0.0.5:104,*@10.1.0.0/16", parse("CT1@10.0.0.5:104, *@10.1.0.0/16")),
     "instance_limit": ("2_000_000", 2_000_000),
@@ -75,7 +77,8 @@ def test_every_setting_lands_where_it_belongs() -> None:
 
 def test_defaults_are_a_working_configuration() -> None:
     found = read({"PATH": "/bin"})
-    assert (found.dicom_port, found.desk_port, found.portal_port) == (11112, 8081, 8080)
+    assert (found.dicom_port, found.dicom_tls_port, found.desk_port, found.portal_port) == (11112, 2762, 8081, 8080)
+    assert found.dicom_plain
     assert found.mirror_url is None
     assert found.rehearse_days == 0
 
@@ -139,7 +142,8 @@ def test_all_problems_are_told_at_once_each_with_a_hint(tmp_path: Path) -> None:
     [
         ({"DATA_DIR": "/srv/x", "KEY_DIR": "/srv/x/keys"}, "volume of their own"),
         ({"SHARE_DAYS": "100", "SHARE_DAYS_MAX": "50"}, "SHARE_DAYS"),
-        ({"DESK_PORT": "8080"}, "three different ports"),
+        ({"DESK_PORT": "8080"}, "four different ports"),
+        ({"DICOM_TLS_PORT": "11112"}, "four different ports"),
         ({"MIRROR_ACCESS_KEY": "a"}, "belong together"),
         ({"MIRROR_URL": "s3://b", "MIRROR_REGION": "us-east-1"}, "know to be in the EU"),
         ({"MIRROR_URL": "s3://b", "MIRROR_ENDPOINT": "https://storage.example"}, "MIRROR_DECLARED_EU"),

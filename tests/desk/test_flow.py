@@ -2,13 +2,14 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from pdfs import a_pdf, words_of
 from stack import Stack
-from visitor import Browser
+from visitor import PASSWORD, Browser
 
-from appliance.desk import DeskParts
+from appliance.desk import DeskParts, create_app
 from appliance.domain.audit import Action
 from appliance.domain.codes import read_code, read_password
 from appliance.domain.share import DAY, ShareState
@@ -229,6 +230,17 @@ def test_files_set_aside_are_listed_with_their_reason(stack: Stack, alma: Browse
 def test_the_strip_says_how_the_mirror_is(stack: Stack, parts: DeskParts, alma: Browser, alice: str) -> None:
     assert "No mirror is set up" in alma.get("/").text
     assert "every device in this network may send images" in alma.get("/").text
+
+
+def test_the_end_of_the_certificate_for_tls_is_told_in_time(stack: Stack, parts: DeskParts) -> None:
+    stack.staff.add("operator", login="alma", name="Alma Anker", password=PASSWORD, role="front-desk")
+    end = stack.now() + 30 * DAY
+    alma = Browser(create_app(replace(parts, certificate_end=lambda: end)).test_client())
+    assert "certificate" not in alma.get("/login").text
+    page = alma.log_in().text
+    assert "Scanners that send encrypted images can do so until" in page
+    end += 1
+    assert "encrypted images" not in alma.get("/").text
 
 
 def test_both_languages(alma: Browser) -> None:

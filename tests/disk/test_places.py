@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from appliance.certificates import end_of, pem
 from appliance.disk import places, sqlite
 from appliance.disk.places import TABLE, USERS, Places
 from appliance.keyholder.calls import REMOTE
+from appliance.receiver import tls
+from appliance.receiver.credentials import Credentials
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
 
@@ -104,6 +107,22 @@ def test_only_the_keyholder_reaches_the_keys(there: Places) -> None:
     assert who(names(there.keys)) == {"keyholder"}
     assert who(read(master)) == {"keyholder"}
     assert who(write(there.sockets / "x")) == {"keyholder"}
+
+
+@needs_root
+def test_only_the_receiver_reads_its_tls_key_and_whom_it_trusts(there: Places) -> None:
+    there.prepare(users=True)
+    credentials = Credentials(there.dicom, lambda: 1_790_000_000, USERS["receiver"].uid)
+    credentials.make(["bildbrief.praxis"])
+    (trusted,) = credentials.trust(pem(credentials.issue("CT1").certificate).encode())
+    assert who(read(there.dicom / "server.pem")) == {"receiver"}
+    assert who(read(there.dicom / "authority.key")) == set()
+    assert who(names(there.dicom / "trusted")) == {"receiver"}
+    assert who(write(there.dicom / "trusted/mine.pem")) == set()
+    assert who(write(there.dicom / "server.pem")) == set()
+    assert as_user("receiver", lambda: tls.context(there.dicom)) == "ok"
+    assert "desk" in who(lambda: end_of(there.dicom))
+    assert [each.fingerprint for each in credentials.trusted()] == [trusted.fingerprint]
 
 
 @needs_root

@@ -12,7 +12,9 @@ TOP = Path(__file__).parents[2]
 OPERATIONS = (TOP / "docs/operations.md").read_text()
 
 # Fixed by the image, where the ports and volumes of compose.yaml say what the outside sees.
-OF_THE_IMAGE = {"data_dir", "key_dir", "run_dir", "dicom_host", "dicom_port", "desk_host", "desk_port", "portal_host", "portal_port"}
+OF_THE_IMAGE = {"data_dir", "key_dir", "run_dir", "dicom_host", "dicom_port", "dicom_tls_port"} | {
+    f"{door}_{what}" for door in ("desk", "portal") for what in ("host", "port")
+}
 
 
 def settings_table() -> str:

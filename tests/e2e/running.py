@@ -142,11 +142,12 @@ class Running:
         return list(self.cli("study", "list"))
 
     def wait_complete(self, count: int, seconds: float = 120) -> list[dict[str, Any]]:
-        """Until so many studies are complete and none is still receiving."""
+        """Until so many studies are complete, none is still receiving, and nothing waits in the intake."""
 
         def complete() -> list[dict[str, Any]]:
             found = self.studies()
-            return found if len(found) >= count and all(study["state"] == "complete" for study in found) else []
+            done = all(study["state"] == "complete" for study in found) and not any((self.data / "intake/new").iterdir())
+            return found if len(found) >= count and done else []
 
         return list(until(complete, f"{count} studies are complete", seconds, every=0.5))
 

@@ -18,8 +18,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     monkeypatch.setattr(server, "_LOOK", 0.01)
     started: list[Running] = []
 
-    def begin(limits: Limits, modalities: Sequence[Modality] = HERE) -> Running:
-        started.append(Running(tmp_path / f"intake{len(started)}", limits, modalities))
+    def begin(limits: Limits, modalities: Sequence[Modality] = HERE, credentials: Path | None = None) -> Running:
+        started.append(Running(tmp_path / f"intake{len(started)}", limits, modalities, credentials))
         return started[-1]
 
     yield begin

@@ -4,6 +4,7 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
 from appliance.domain.modalities import Modality, parse
+from appliance.receiver import tls
 from appliance.receiver.limits import Limits
 from appliance.receiver.server import Address, Receiver
 from appliance.receiver.service import Site
@@ -50,17 +52,21 @@ class Stored:
 
 
 class Running:
-    """A receiver in threads of this process, so that tests can reach into its works, and what it stored."""
+    """A receiver in threads of this process, so that tests can reach into its works, and what it stored.
 
-    def __init__(self, directory: Path, limits: Limits, modalities: Sequence[Modality] = HERE) -> None:
+    `credentials`: the directory for TLS, if it is to listen for it, too.
+    """
+
+    def __init__(self, directory: Path, limits: Limits, modalities: Sequence[Modality] = HERE, credentials: Path | None = None) -> None:
         self.directory = directory
         self.private, self.public = keys.new_pair()
         (directory / "tmp").mkdir(parents=True)
         (directory / "new").mkdir()
         intake.write_public(directory, intake.PublicKey("00c0ffee", self.public))
-        site = Site(directory, "BILDBRIEF", limits, modalities, lambda: NOW, lambda: None)
-        self._receiver = Receiver([Address("127.0.0.1", 0)], site, forked=False)
-        (self.port,) = self._receiver.ports
+        site = Site(directory, "BILDBRIEF", limits, modalities, lambda: NOW, partial(tls.context, credentials or directory))
+        addresses = [Address("127.0.0.1", 0), *([Address("127.0.0.1", 0, tls=True)] if credentials else ())]
+        self._receiver = Receiver(addresses, site, forked=False)
+        self.port, self.tls_port = self._receiver.ports[0], self._receiver.ports[-1]
         self.refusals = self._receiver.refusals
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._receiver.serve, args=(self._stop,))

@@ -207,7 +207,7 @@ RECEIVER = """
     log.set_up("receiver")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    site = Site(Path(sys.argv[1]), "BILDBRIEF", Limits(reserve=0), parse(sys.argv[2]), lambda: int(sys.argv[3]), lambda: None)
+    site = Site(Path(sys.argv[1]), "BILDBRIEF", Limits(reserve=0), parse(sys.argv[2]), lambda: int(sys.argv[3]), None)
     receiver = Receiver([Address("127.0.0.1", 0)], site, processes=2)
     print(*receiver.ports, flush=True)
     receiver.serve(stop)

@@ -23,7 +23,7 @@ RECEIVER = """
     from appliance.receiver.service import Site
 
     directory, now = Path(sys.argv[1]), int(sys.argv[2])
-    site = Site(directory, "BILDBRIEF", Limits(reserve=0), (), lambda: now, lambda: None)
+    site = Site(directory, "BILDBRIEF", Limits(reserve=0), (), lambda: now, None)
     receiver = Receiver([Address("127.0.0.1", 0)], site)
     print(*receiver.ports, flush=True)
     receiver.serve(threading.Event())
