@@ -23,6 +23,7 @@ class Refusal(StrEnum):
     SILENT = "it asked for nothing in time"
     LEFT = "it left without a request"
     NOT_DICOM = "what it sent first is no association request"
+    NOT_TLS = "what it sent first is no TLS handshake"
     TOO_LONG = "its first PDU is longer than allowed"
     FULL = "all places were taken"
 

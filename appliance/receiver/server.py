@@ -26,6 +26,7 @@ _LOOK = 0.1  # seconds between looks at whether to stop, and who has waited too 
 _BACKLOG = 128
 _PDU_HEADER = struct.Struct(">BxL")
 _REQUEST, _TLS_HANDSHAKE = 0x01, 0x16  # PS3.8 9.3.2; RFC 8446 5.1
+_TLS_HEADER = 5  # bytes: type, version, length
 _WHOLE = 32 << 10  # bytes of a first PDU to wait for at most; longer ones come whole while they are served
 _ABORT = bytes((0x07, 0, 0, 0, 0, 4, 0, 0, 0x02, 0x01))  # PS3.8 9.3.8: by the service provider, unrecognized PDU
 _FULL = bytes((0x03, 0, 0, 0, 0, 4, 0, 0x02, 0x03, 0x02))  # PS3.8 9.3.4: rejected-transient, local limit exceeded
@@ -133,15 +134,16 @@ class Receiver:
             return
         kind, length = _PDU_HEADER.unpack(head)
         if visitor.tls and kind == _TLS_HANDSHAKE:
-            need = 0
+            need = _TLS_HEADER + int.from_bytes(head[3:5])
         elif visitor.tls or kind != _REQUEST:
-            self._refuse(visitor, Refusal.NOT_DICOM, _ABORT)
+            self._refuse(visitor, Refusal.NOT_TLS if visitor.tls else Refusal.NOT_DICOM, _ABORT)
             return
         elif length > self._site.limits.first_pdu:
             self._refuse(visitor, Refusal.TOO_LONG, _ABORT)
             return
         else:
-            need = min(_PDU_HEADER.size + length, _WHOLE)
+            need = _PDU_HEADER.size + length
+        need = min(need, _WHOLE)
         if _available(connected) >= need:
             self._selector.unregister(connected)
             self._asked.append(visitor)
