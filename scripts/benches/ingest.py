@@ -4,7 +4,8 @@ Appliances with 5,000, 100,000 and 1,000,000 registered instances, in 10, 20,000
 taken of one after the other, round by round, and the median counts. What comes in are studies of 500 CT slices of 512 x 512 pixels
 (526 kB each).
 
-- ingest: what the receiver published of one study, until all is registered.
+- ingest: what the receiver published of one study, until all is registered; its own work is that of the ingester's process, without the
+  cage's, and steadier on a machine that does other things.
 - complete: from the last answer that DCMTK's storescu got for a study until the desk lists it as complete with all its images, less the
   quiet time. That counts from the second in which the last file began to arrive, so this can be below 0.
 - ready: all processes killed (-9) amid a study; from the command until every process says that it is ready.
@@ -50,6 +51,7 @@ SLICES: Final = 500
 
 UNITS: Final = {
     "ingest": "instances/s",
+    "ingest's own work": "ms of processor time an instance",
     "complete": "s",
     "ready": "s",
     "first list": "ms",
@@ -84,7 +86,8 @@ def table(options: argparse.Namespace) -> str:
 def _measured(home: Path, sizes: Mapping[int, int], rounds: int, days: int) -> Figures:
     figures: Figures = {name: {size: [] for size in sizes} for name in UNITS}
     with grown(home, sizes, int(time.time())) as houses:
-        figures["ingest"] = _rates(houses, rounds)
+        for name, size, value in _rates(houses, rounds):
+            figures[name][size].append(value)
         for house in houses:
             house.kill()
         for number in range(days):
@@ -101,7 +104,7 @@ def _markdown(figures: Figures) -> str:
     rows = [["registered instances", *(f"{size:,}" for size in sizes)], ["---", *("---:" for _ in sizes)]]
     rows.append(["in studies", *(f"{size // of_study[size]:,}" for size in sizes)])
     for name, values in figures.items():
-        digits = 1 if UNITS[name] == "s" else 0
+        digits = 0 if UNITS[name] in ("ms", "instances/s") else 1
         rows.append([f"{name}, {UNITS[name]}", *(f"{statistics.median(values[size]):.{digits}f}" for size in sizes)])
         if name == "ingest":
             rows.append([f"of the rate at {sizes[0]:,}", *(f"{_ratio(values[size], values[sizes[0]]):.0%}" for size in sizes)])
@@ -124,9 +127,8 @@ def _ratio(values: Sequence[float], peers: Sequence[float]) -> float:
 # -- one part of the way -----------------------------------------------------------------------------------------------
 
 
-def _rates(houses: Sequence[Grown], rounds: int) -> dict[int, list[float]]:
-    """Instances a second of each appliance's ingest, in this process; a round for warming up is left out. Needs the keyholders."""
-    rates: dict[int, list[float]] = {house.instances: [] for house in houses}
+def _rates(houses: Sequence[Grown], rounds: int) -> Iterator[tuple[str, int, float]]:
+    """Each appliance's ingest, in this process: measure, size, value. A round for warming up is left out. Needs the keyholders."""
     with ExitStack() as stack:
         apps = [stack.enter_context(closing(Appliance(house.config, "ingester"))) for house in houses]
         for app in apps:
@@ -134,9 +136,11 @@ def _rates(houses: Sequence[Grown], rounds: int) -> dict[int, list[float]]:
         for number in range(rounds + 1):
             for house, app in zip(houses, apps, strict=True):
                 _publish(app, _study(f"I{number}"))
-                seconds = _seconds(lambda app=app: _take_in(app))  # type: ignore[misc]
-                rates[house.instances].append(SLICES / seconds)
-    return {size: values[1:] for size, values in rates.items()}
+                begun, worked = time.perf_counter(), time.process_time()
+                _take_in(app)
+                if number:
+                    yield "ingest", house.instances, SLICES / (time.perf_counter() - begun)
+                    yield "ingest's own work", house.instances, 1000 * (time.process_time() - worked) / SLICES
 
 
 def _take_in(app: Appliance) -> None:
