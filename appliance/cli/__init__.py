@@ -17,7 +17,6 @@ from ..supervisor import PROCESSES, Supervisor
 from ..supervisor import health as health_of
 from .common import as_json, operator, out, told
 from .keys import keys
-from .remote import accept, enrol, withdraw
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,8 +26,6 @@ def main() -> None:
 
 
 main.add_command(keys)
-for command in (enrol, withdraw, accept):
-    keys.add_command(command)
 
 
 @main.command()
