@@ -46,9 +46,10 @@ def passphrase(remove: bool) -> None:
 
 def _new_passphrase() -> str:
     if sys.stdin.isatty():
-        text = str(click.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True))
+        typed = str(click.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True))
     else:
-        text = sys.stdin.readline().rstrip("\n")
+        typed = sys.stdin.readline()
+    text = typed.strip()  # as `config` reads it from its file
     if len(text) < 12:
         raise Problem(
             Code.INVALID, "A passphrase has at least 12 characters. Four or five words that have nothing to do with each other do."

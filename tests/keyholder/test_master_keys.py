@@ -10,7 +10,7 @@ from pathlib import Path
 import pkcs11
 import pytest
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
-from hsm import LABEL, SoftHsm
+from hsm import SoftHsm
 from keyhouse import NOON
 from pkcs11 import Attribute, ObjectClass
 from pkcs11.exceptions import PKCS11Error
@@ -33,13 +33,6 @@ def nobody(_: str) -> None:
 @pytest.fixture(autouse=True)
 def _cheap_seals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed, "MEMORY_KIB", 64)
-
-
-@pytest.fixture
-def soft(tmp_path: Path) -> Iterator[SoftHsm]:
-    before = os.environ.get("SOFTHSM2_CONF")
-    yield SoftHsm(tmp_path / "hsm")
-    os.environ.pop("SOFTHSM2_CONF") if before is None else os.environ.update(SOFTHSM2_CONF=before)
 
 
 @pytest.fixture(params=["file", "sealed file", "hsm"])
@@ -256,7 +249,7 @@ def test_a_wrong_pin_is_tried_once(soft: SoftHsm, monkeypatch: pytest.MonkeyPatc
 
 def test_a_keyholder_with_a_wrong_pin_stays_and_waits(soft: SoftHsm, tmp_path: Path) -> None:
     """If it ended, its supervisor would start it again, and the token would be locked after a few tries."""
-    settings = {"key_provider": "pkcs11", "pkcs11_module": soft.module, "pkcs11_token": LABEL, "pkcs11_pin": "0000-falsch"}
+    settings = soft.settings | {"key_provider": "pkcs11", "pkcs11_pin": "0000-falsch"}
     for name in ("key_dir", "data_dir", "run_dir"):
         (tmp_path / name).mkdir(mode=0o700)
         settings[name] = str(tmp_path / name)

@@ -1,7 +1,6 @@
 """A new master key: everything opens afterwards, and after a kill at any step; no study and no object is touched."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -31,12 +30,6 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def _cheap_seals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed, "MEMORY_KIB", 64)
-
-
-@pytest.fixture
-def soft(tmp_path: Path) -> Iterator[SoftHsm]:
-    yield SoftHsm(tmp_path / "hsm")
-    os.environ.pop("SOFTHSM2_CONF", None)
 
 
 class Keys:
@@ -167,6 +160,23 @@ def test_from_a_file_into_an_hsm(tmp_path: Path, soft: SoftHsm) -> None:
     assert sorted(path.name for path in keys.directory.iterdir() if path.is_file()) == ["ring.sqlite3"], "the file is destroyed"
     with pytest.raises(Problem, match="BILDBRIEF_KEY_PROVIDER"):
         keys.everything_opens()
+    keys.everything_opens(soft.provider())
+
+
+def test_a_key_left_in_the_hsm_is_not_forgotten_by_a_rotation_of_the_file(
+    tmp_path: Path, soft: SoftHsm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration was killed; the file's key is replaced before somebody migrates again."""
+    keys = Keys(tmp_path, Files)
+    with monkeypatch.context() as broken, closing(soft.provider()) as hsm:
+        _kill(broken, keys, "gate", "before")
+        with pytest.raises(Killed), Ring.opened(keys.directory, keys.clock, keys.provider()) as ring:
+            move(ring, hsm)
+    with closing(soft.provider()) as hsm:
+        assert len(hsm.tags()) == 1, "nobody can destroy it now"
+    rotate(keys)
+    with closing(soft.provider()) as hsm, Ring.opened(keys.directory, keys.clock, keys.provider()) as ring:
+        move(ring, hsm)
     keys.everything_opens(soft.provider())
 
 
