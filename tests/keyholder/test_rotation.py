@@ -1,5 +1,8 @@
 """A new master key: everything opens afterwards, and after a kill at any step; no study and no object is touched."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -9,15 +12,14 @@ from typing import Any
 
 import pytest
 from hsm import SoftHsm
-from keyhouse import MEMORY, PREFIX, Clock, House
+from keyhouse import PREFIX, House, Keys
 
 from appliance.domain.errors import Problem
 from appliance.keyholder import rotation, studies
-from appliance.keyholder.client import Created, Keyholder, Opened
-from appliance.keyholder.master import Files, Provider, sealed
+from appliance.keyholder.client import Keyholder, Opened
+from appliance.keyholder.master import Files, sealed
 from appliance.keyholder.ring import Ring
 from appliance.keyholder.rotation import move
-from appliance.keyholder.server import handlers
 
 STEPS = ("announce", "add", "wrap", "gate", "commit", "spare", "forget")
 PROVIDERS = ("file", "sealed file", "hsm")
@@ -30,42 +32,6 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def _cheap_seals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed, "MEMORY_KIB", 64)
-
-
-class Keys:
-    """A key directory with studies, shares and an intake pair in it, opened by one provider after the other."""
-
-    def __init__(self, base: Path, provider: Callable[[Path], Provider]) -> None:
-        self.directory = base / "keys"
-        self.directory.mkdir(mode=0o700)
-        self.provider = lambda: provider(self.directory)
-        self.clock = Clock()
-        with Ring.opened(self.directory, self.clock, self.provider()) as ring:
-            calls = handlers(ring, MEMORY)
-            self.studies = {f"{number:032x}": calls["create_study_key"](study_id=f"{number:032x}") for number in range(3)}
-            self.letters = {}
-            for study in self.studies:
-                record = House.record(self, study)  # type: ignore[arg-type]  (it takes the clock only)
-                self.letters[record.share_id] = Created(**calls["share_create"](record=record.canonical()))
-            calls["intake_public"]()
-            self.wrapped = dict(ring.here().execute("SELECT study_id, wrapped FROM studies").fetchall())
-            self.tag = ring.master.tag
-
-    def everything_opens(self, provider: Provider | None = None) -> str:
-        """The tag of the master key under which it does."""
-        with Ring.opened(self.directory, self.clock, provider or self.provider()) as ring:
-            calls = handlers(ring, MEMORY)
-            assert calls["study_keys"](study_ids=[*self.studies]) == self.studies
-            for share_id, letter in self.letters.items():
-                assert calls["share_code"](share_id=share_id) == letter.code
-                opened = calls["open_share"](code=letter.code, password=letter.password, prefix=PREFIX, device=None)
-                assert list(opened["opened"]["study_keys"].values())[0] in self.studies.values()  # noqa: RUF015
-            rows = ring.here().execute("SELECT private, key_id FROM intake_keys").fetchall()
-            assert all(len(ring.master.unwrap(private, rotation.intake_context(key_id))) == 32 for private, key_id in rows)
-            assert dict(ring.here().execute("SELECT study_id, wrapped FROM studies").fetchall()) == self.wrapped, "no study is touched"
-            assert not ring.here().execute("SELECT name FROM facts WHERE name GLOB 'master_spare*'").fetchall()
-            assert ring.provider.tags() == [ring.master.tag], "no other key is left"
-            return ring.master.tag
 
 
 @pytest.fixture(params=PROVIDERS)
@@ -151,6 +117,15 @@ def test_a_kill_at_every_write_of_a_key_file(tmp_path: Path, monkeypatch: pytest
         with suppress(Killed):  # fewer steps than calls: then nothing was killed
             rotate(keys)
     keys.everything_opens()
+
+
+@pytest.mark.parametrize(("provider", "stride"), [("file", 13), ("pkcs11", 43)])
+def test_a_kill_before_any_line_of_it(tmp_path: Path, provider: str, stride: int) -> None:
+    """Real ends of real processes, one line in so many of those that a replacement executes; all of them (stride 1) take minutes."""
+    command = [sys.executable, str(Path(__file__).with_name("killing.py")), provider, str(tmp_path), str(stride)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout.splitlines()[-1]) > 300, "as many lines as there are"
 
 
 def test_from_a_file_into_an_hsm(tmp_path: Path, soft: SoftHsm) -> None:
