@@ -94,6 +94,11 @@ class Ring:
     def secret(self, name: str) -> bytes:
         return self._secrets[name]
 
+    def require_master(self) -> None:
+        """Refuse what could be done without the master key while that is away. Errors: Problem UNAVAILABLE, and what its key raises."""
+        (pepper,) = rows(self.here(), "SELECT wrapped FROM secrets WHERE name = 'pepper'")
+        self.master.unwrap(pepper["wrapped"], secret_context("pepper"))
+
     def fact(self, name: str) -> str | None:
         """What is remembered of the ring as a whole."""
         found = row(self.here(), "SELECT value FROM facts WHERE name = ?", [name])

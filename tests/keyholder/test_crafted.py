@@ -12,8 +12,7 @@ from keyhouse import MEMORY, PREFIX, House
 from appliance.domain.errors import Code, Problem
 from appliance.keyholder import budgets, slots
 from appliance.keyholder.client import Opened, Wrong
-from appliance.keyholder.shares import Shares
-from appliance.keyholder.studies import Studies
+from appliance.keyholder.opening import Opening
 
 SLOT = ("salt", "memory_kib", "passes", "lanes", "verifier", "slot_key")
 NUMBERS = (0, 1, 2, 3, 4, 7, 8, 31, 32, 63, 64, 255, -1, -(2**63), 2**21 + 1, 2**32, 2**63 - 1)
@@ -43,7 +42,7 @@ def test_ten_thousand_crafted_slots(house: House, costs: list[tuple[int, int, in
     """The answer is always the same, and so is the work: one derivation, of what we allow, and two writes."""
     dice = random.Random(20261124)
     record, given = house.share()
-    shares = Shares(house.ring, Studies(house.ring), MEMORY)
+    opening = Opening(house.ring, MEMORY)
     house.ring.here().execute("PRAGMA synchronous=OFF")  # durability is not what is tried here
     sane = {"salt": os.urandom(16), "memory_kib": MEMORY, "passes": 3, "lanes": 4, "verifier": bytes(32), "slot_key": bytes(72)}
     costs.clear()
@@ -56,7 +55,7 @@ def test_ten_thousand_crafted_slots(house: House, costs: list[tuple[int, int, in
         with house.ring.write() as db:
             db.execute(f"UPDATE shares SET {', '.join(f'{name} = ?' for name in SLOT)} WHERE share_id = ?",
                        [*(crafted[name] for name in SLOT), record.share_id])  # fmt: skip
-        assert shares.open_share(given.code, given.password, PREFIX, None) == {"refused": "wrong"}, crafted
+        assert opening.open_share(given.code, given.password, PREFIX, None) == {"refused": "wrong"}, crafted
     assert len(costs) == 10_000
     assert all(passes <= 16 and lanes <= 16 and 8 * lanes <= memory <= 1 << 21 for memory, passes, lanes in costs)
 
