@@ -130,7 +130,7 @@ def status(ring: Ring) -> dict[str, Any]:
     facts = {found["name"]: found["value"] for found in db.query("SELECT name, value FROM facts")}
     counted = {name: list(db.query(sql, {"now": now}))[0]["n"] for name, sql in counts.items()}  # noqa: RUF015
     here = {"provider": ring.provider.name, "provider_state": ring.provider.state(), "memory": "locked" if memory.locked() else "swappable"}
-    return here | counted | remembered(facts) | enrolled(ring)
+    return here | counted | remembered(facts, now) | enrolled(ring)
 
 
 class Server:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from pdfs import a_pdf, words_of
@@ -12,6 +13,8 @@ from appliance.desk import DeskParts
 from appliance.domain.audit import Action
 from appliance.domain.codes import read_code, read_password
 from appliance.domain.share import DAY, ShareState
+from appliance.keyholder import backup
+from appliance.keyholder.ring import RING
 from appliance.registry import ShareRow
 
 WISHES = {"audience": "patient", "days": "90", "release": "now", "language": "de", "download": "yes", "recipient": ""}
@@ -228,6 +231,14 @@ def test_files_set_aside_are_listed_with_their_reason(stack: Stack, alma: Browse
 
 def test_the_strip_says_how_the_mirror_is(stack: Stack, parts: DeskParts, alma: Browser, alice: str) -> None:
     assert "No mirror is set up" in alma.get("/").text
+
+
+def test_the_strip_says_that_a_backup_of_the_keys_is_due(stack: Stack, alma: Browser, tmp_path: Path) -> None:
+    assert "The newest keys are in no backup. Have somebody run: bildbrief keys backup FILE" in alma.get("/").text
+    alma.headers["Accept-Language"] = "de"
+    assert "Die neuesten Schlüssel sind in keiner Sicherung. Lassen Sie ausführen: bildbrief keys backup DATEI" in alma.get("/").text
+    backup.copy(stack.places.keys / RING, tmp_path / "copy", stack.now())
+    assert "bildbrief keys backup" not in alma.get("/").text
 
 
 def test_both_languages(alma: Browser) -> None:
