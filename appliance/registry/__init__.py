@@ -11,8 +11,6 @@ from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Any, TypeVar
 
-from sqlite_utils import Database
-
 from ..disk.sqlite import Connections
 from ..domain.audit import FIRST, Action, Event, link
 from ..domain.errors import Code, Problem

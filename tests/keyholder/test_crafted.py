@@ -10,9 +10,12 @@ import pytest
 from keyhouse import MEMORY, PREFIX, House
 
 from appliance.domain.errors import Code, Problem
+from appliance.domain.share import DAY
 from appliance.keyholder import budgets, slots
 from appliance.keyholder.client import Opened, Wrong
 from appliance.keyholder.opening import Opening
+from appliance.keyholder.rotation import UNDER_MASTER
+from appliance.vault.keys import INTAKE_INFO, seal_to
 
 SLOT = ("salt", "memory_kib", "passes", "lanes", "verifier", "slot_key")
 NUMBERS = (0, 1, 2, 3, 4, 7, 8, 31, 32, 63, 64, 255, -1, -(2**63), 2**21 + 1, 2**32, 2**63 - 1)
@@ -107,6 +110,28 @@ def test_rows_of_studies_that_are_swapped_do_not_open(house: House) -> None:
         house.desk.study_keys([two])
     assert caught.value.code is Code.DAMAGED
     assert house.desk.study_keys([one])[one] is not None
+
+
+@pytest.mark.parametrize("table", ["secrets", "epochs", "intake_keys"])
+def test_what_lies_under_the_master_key_opens_in_its_own_row_only(house: House, table: str) -> None:
+    """The wraps of two rows are swapped: a pepper for the key of staff names, last month's key for this one's, a pair for another."""
+    old = house.ingester.intake_public()
+    study = house.study()
+    house.clock.after(40 * DAY)
+    house.study()
+    house.ingester.intake_public()
+    name, column = next((name, column) for of, name, column, _ in UNDER_MASTER if of == table)
+    (one, first), (two, second) = house.ring.here().execute(f"SELECT {name}, {column} FROM {table} ORDER BY {name} LIMIT 2").fetchall()
+    for row, wrapped in ((one, second), (two, first)):
+        edit(house, f"UPDATE {table} SET {column} = ? WHERE {name} = ?", wrapped, row)
+    with pytest.raises(Problem) as caught:
+        if table == "secrets":
+            house.restart()
+        elif table == "epochs":
+            house.desk.study_keys([study])
+        else:
+            house.ingester.open_envelope(old.key_id, seal_to(old.public, bytes(32), INTAKE_INFO))
+    assert caught.value.code in (Code.DAMAGED, Code.CONFLICT)
 
 
 def edit(house: House, sql: str, *values: object) -> None:
