@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from hsm import SoftHsm
     from playwright.sync_api import Browser
     from stack import Stack
 
@@ -32,6 +33,16 @@ def stack(tmp_path: Path) -> Iterator["Stack"]:
 def _ours() -> set[threading.Thread]:
     """The threads that run, but for the helpers of a browser's driver, which live as long as it."""
     return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio")}
+
+
+@pytest.fixture
+def soft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "SoftHsm":
+    """An HSM in software, with a token of its own."""
+    from hsm import SoftHsm
+
+    made = SoftHsm(tmp_path / "hsm")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(made.conf))
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from ..supervisor import health as health_of
 from .common import as_json, operator, out, told
 from .dicom import dicom, listening
 from .keys import keys
-from .remote import accept, enrol, withdraw
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,8 +29,6 @@ def main() -> None:
 
 main.add_command(keys)
 main.add_command(dicom)
-for command in (enrol, withdraw, accept):
-    keys.add_command(command)
 
 
 @main.command()

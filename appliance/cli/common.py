@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from .. import config, log
-from ..disk.places import become
+from ..config import Config
+from ..disk.places import USERS, Places, become, users_exist
 from ..domain.errors import Code, Problem
+from ..keyholder.client import Keyholder
 
 if TYPE_CHECKING:
     from ..app import Appliance
@@ -46,6 +48,28 @@ def operator() -> "Appliance":
     become("desk")
     log.set_up("cli", level=logging.WARNING)
     return Appliance(found, "desk")
+
+
+def as_keyholder() -> tuple[Config, Places]:
+    """The configuration and the directories, for a command that acts as the keyholder's user. They are made if nothing ever ran here.
+
+    Errors: Problem CONFLICT if the keyholder is on another machine.
+    """
+    found = config.read(os.environ)
+    if found.keyholder_address:
+        raise Problem(Code.CONFLICT, "The keyholder of this appliance is on another machine. Give this command there.")
+    places = Places(found.data_dir, found.key_dir, found.run_dir)
+    new = not places.keys.exists() or (users_exist() and places.keys.stat().st_uid != USERS["keyholder"].uid)
+    if new:
+        places.prepare(users=users_exist())
+    become("keyholder")
+    log.set_up("cli", level=logging.ERROR)
+    return found, places
+
+
+def keyholder(places: Places) -> Keyholder:
+    """The running keyholder, on the operator's own socket."""
+    return Keyholder(places.sockets / "operator.sock")
 
 
 def out(as_json: bool, content: Any, text: str) -> None:

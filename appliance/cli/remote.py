@@ -14,8 +14,7 @@ from ..disk.files import replace_file
 from ..disk.places import USERS, Places, users_exist
 from ..domain.errors import Code, Problem
 from ..keyholder.calls import REMOTE
-from .common import as_json, out, told
-from .keys import keyholder
+from .common import as_json, as_keyholder, keyholder, out, told
 
 _LIMIT: Final = 64 << 10  # bytes of a bundle
 
@@ -33,7 +32,7 @@ _LIMIT: Final = 64 << 10  # bytes of a bundle
 def enrol(host: str, file: Path) -> None:
     """Let the appliance on machine HOST ask this keyholder, for two years. Give it the bundle with `bildbrief keys accept`."""
     if file == Path("-"):
-        click.echo(json.dumps(keyholder().enrol(host)))
+        click.echo(json.dumps(_enrolled(host)))
         return
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # before we act as the keyholder, who may not write here
@@ -41,7 +40,7 @@ def enrol(host: str, file: Path) -> None:
         raise Problem(Code.CONFLICT, "%(name)s cannot be made. Choose the name of a file that does not exist.", name=file.name) from error
     try:
         with os.fdopen(descriptor, "w") as bundle:
-            json.dump(keyholder().enrol(host), bundle)
+            json.dump(_enrolled(host), bundle)
             bundle.flush()
             os.fsync(descriptor)
     except BaseException:
@@ -52,13 +51,19 @@ def enrol(host: str, file: Path) -> None:
     click.echo("Whoever has this file may ask the keyholder as that appliance. Delete it when it has been accepted.")
 
 
+def _enrolled(host: str) -> dict[str, str]:
+    _, places = as_keyholder()
+    return keyholder(places).enrol(host)
+
+
 @click.command()
 @click.argument("host")
 @as_json
 @told
 def withdraw(host: str, as_json: bool) -> None:
     """Refuse the appliance on machine HOST from now on, until it is enrolled anew."""
-    count = keyholder().withdraw(host)
+    _, places = as_keyholder()
+    count = keyholder(places).withdraw(host)
     out(as_json, {"host": host, "certificates": count}, f"{count} certificates of {host} are not accepted any more.")
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from ..domain.errors import Problem
 from ..keyholder.client import Keyholder
-from ..registry import ObjectRow, Registry
+from ..registry import ObjectRow, Registry, StudyRow
 from ..vault.blobs import Blobs, Local
-from . import sealing
+from . import manifest, sealing
 from .sweeping import AGE
 
 
@@ -21,7 +21,7 @@ class Findings:
 
 
 class Checking:
-    """Reads everything and changes nothing."""
+    """Reads everything and changes nothing, but that the keyholder hears of a newer manifest, if a crash kept it from that."""
 
     def __init__(self, registry: Registry, objects: Local, quarantine: Blobs, keyholder: Keyholder) -> None:
         self._registry = registry
@@ -39,13 +39,13 @@ class Checking:
             ObjectRow(q.object_id, q.study_id, int(sealing.DICOM), q.size, q.wrapped_key, q.received_at) for q in aside if q.size
         ]
         self._each(found, quarantined, self._quarantine)
-        manifests = {study.manifest_id for study in self._registry.studies() if study.manifest_id}
-        known = {row.object_id for row in rows} | manifests
+        studies = [study for study in self._registry.studies() if study.manifest_id]
+        known = {row.object_id for row in rows} | {study.manifest_id for study in studies}
         # Bytes come before their row: what is young may be under way, and what a crash left is swept.
         unknown = [name for name in sorted(set(self._objects.names()) - known) if self._objects.untouched(name, 2 * AGE)]
         found.problems += [f"object {name} is stored, but no row knows it" for name in unknown]
         found.problems += self._shares()
-        found.problems += [f"manifest {name} is missing" for name in sorted(manifests) if not self._objects.exists(name)]
+        found.problems += self._manifests(studies)
         if not self._registry.is_whole():
             found.problems.append("the registry file is damaged")
         if not self._registry.audit_is_whole():
@@ -61,6 +61,19 @@ class Checking:
             for share_id, digest in digests.items()
             if digest != rows[share_id].share.record.digest()
         ]
+
+    def _manifests(self, studies: list[StudyRow]) -> list[str]:
+        """Manifests that are missing, damaged, or older than what the keyholder remembers: somebody has put an older state back."""
+        keys = self._keyholder.study_keys([study.study_id for study in studies])
+        found = []
+        for study in studies:
+            if (key := keys[study.study_id]) is None:
+                continue
+            try:
+                manifest.verify(study, key, self._objects, self._keyholder)
+            except Problem as problem:
+                found.append(f"manifest {study.manifest_id} is not the newest of its study: {problem}")
+        return found
 
     def _each(self, found: Findings, rows: list[ObjectRow], blobs: Blobs) -> None:
         by_study = Counter(row.study_id for row in rows)

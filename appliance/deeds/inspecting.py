@@ -73,9 +73,13 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How the appliance is, as far as the desk can see. `waiting` and `failing` count what the mirror has yet to take."""
+    """How the appliance is, as far as the desk can see. `waiting` and `failing` count what the mirror has yet to take.
+
+    `keys_answer`: keyholder and master key are there; `backup_due`: the newest keys are in no backup.
+    """
 
     keys_answer: bool
+    backup_due: bool
     waiting: int
     failing: int
     set_aside: int
@@ -141,12 +145,13 @@ class Inspecting:
     def overview(self) -> Overview:
         """Never raises for a keyholder that does not answer: that is what it tells."""
         try:
-            self._keyholder.status()
-            answers = True
+            keys = self._keyholder.status()
         except Problem:
-            answers = False
+            keys = {}
         waiting, failing = self._registry.outbox_backlog()
-        return Overview(answers, waiting, failing, len(self._registry.quarantine()))
+        return Overview(
+            keys.get("provider_state") == "ready", bool(keys.get("backup_due")), waiting, failing, len(self._registry.quarantine())
+        )
 
     def _key(self, study_id: str) -> bytes | None:
         return self._keyholder.study_keys([study_id]).get(study_id)

@@ -13,7 +13,7 @@ from ..keyholder.client import Keyholder
 from ..registry import OutboxRow, Registry, StudyRow
 from ..vault.blobs import Blobs
 from ..vault.keys import manifest_key, new_id
-from ..vault.sealed import Kind, Writer
+from ..vault.sealed import Kind, Reader, Writer
 
 VERSION = 1
 
@@ -21,6 +21,20 @@ VERSION = 1
 def mirror_name(study_id: str) -> str:
     """The manifest's name in the mirror: one a study, replaced by each later generation."""
     return f"manifests/{study_id}"
+
+
+def verify(study: StudyRow, study_key: bytes, objects: Blobs, keyholder: Keyholder) -> None:
+    """Open a study's manifest and ask the keyholder whether it is the newest; one that it has not heard of yet it remembers.
+
+    Errors: Problem NOT_FOUND without one, DAMAGED for what does not open, CONFLICT for one that is older than the newest.
+    """
+    object_id = study.manifest_id or ""
+    with objects.open(object_id) as source:
+        sealed = source.read_at(0, source.size)
+        key = manifest_key(study_key, study.study_id, object_id)
+        reader = Reader(source, object_id=bytes.fromhex(object_id), key=key, kind=Kind.MANIFEST)
+        generation = json.loads(b"".join(reader.read()))["generation"]
+    keyholder.anchor(study.study_id, generation, hashlib.sha256(sealed).digest())
 
 
 class Manifests:

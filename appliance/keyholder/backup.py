@@ -21,6 +21,7 @@ from ..disk.files import fsync_dir
 from ..disk.sqlite import connect, write
 from ..domain.audit import Action
 from ..domain.errors import Code, Problem
+from ..domain.share import DAY
 from .events import Events, record
 from .master import MasterKey
 from .reburial import UNSETTLED, Reburial, count_from
@@ -34,14 +35,23 @@ MODE: Final = 0o400
 _TIMES: Final = ("last_backup_at", "restored_at", "recovery_shares_at", "master_made_at")
 
 
-def remembered(facts: Mapping[str, str]) -> dict[str, Any]:
+def remembered(facts: Mapping[str, str], now: int) -> dict[str, Any]:
     """What a ring's facts say of its backups: times in UTC seconds, None for what never happened."""
     made, copied = (int(facts.get(name, 0)) for name in ("made", "made_before_backup"))
-    return {name: int(facts[name]) if name in facts else None for name in _TIMES} | {
+    times = {name: int(facts[name]) if name in facts else None for name in _TIMES}
+    return times | {
         "last_backup_file": facts.get("last_backup_file"),
         "changes_since_backup": made - copied,
+        "backup_due": _is_due(times["last_backup_at"], times["master_made_at"], made - copied, now),
         "settled": UNSETTLED not in facts,
     }
+
+
+def _is_due(last: int | None, master_made: int | None, changes: int, now: int) -> bool:
+    """Whether somebody should be told. A practice makes letters all day: what a daily backup takes along tonight is in time."""
+    if last is None:
+        return True
+    return changes > 0 and (now - last > DAY or (master_made or 0) > last)
 
 
 def file_name(now: int) -> str:

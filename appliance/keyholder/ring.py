@@ -8,7 +8,7 @@ import fcntl
 import hmac
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -27,9 +27,10 @@ RING: Final = "ring.sqlite3"
 MASTER: Final = "master"
 PROVIDER: Final = "master_provider"
 MADE_AT: Final = "master_made_at"
-SPARE: Final = "master_spare"
-"""Facts: which master key the ring is under, by its tag; whose it is; when it was made (UTC seconds, if known); and provider and tag
-of one that is to be destroyed: not yet the master key, or not any more."""
+"""Facts: which master key the ring is under, by its tag; whose it is; when it was made (UTC seconds, if known)."""
+
+SPARE: Final = "master_spare "
+"""Begins the fact of each key that is to be destroyed, not yet the master key or not any more: its tag follows, and whose it is."""
 
 SECRETS: Final = ("index", "pepper", "device", "uid", "desk", "snapshot", "authority")
 """Index: finds codes and counts attempts. Pepper: Argon2id's secret. Device: marks browsers that opened a share. Uid: recognises
@@ -73,7 +74,7 @@ class Ring:
                 left.unlink()
             ring = cls(key_dir / RING, find_master(key_dir / RING, provider), now, provider)
             try:
-                ring.forget_spare(provider, files)
+                ring.forget_spares(provider, files)
                 yield ring
             finally:
                 ring.close()
@@ -93,24 +94,31 @@ class Ring:
     def secret(self, name: str) -> bytes:
         return self._secrets[name]
 
+    def require_master(self) -> None:
+        """Refuse what could be done without the master key while that is away. Errors: Problem UNAVAILABLE, and what its key raises."""
+        (pepper,) = rows(self.here(), "SELECT wrapped FROM secrets WHERE name = 'pepper'")
+        self.master.unwrap(pepper["wrapped"], secret_context("pepper"))
+
     def fact(self, name: str) -> str | None:
         """What is remembered of the ring as a whole."""
         found = row(self.here(), "SELECT value FROM facts WHERE name = ?", [name])
         return None if found is None else str(found["value"])
 
     def announce(self, provider: Provider, tag: str) -> None:
-        """Remember a key that is about to be made: if it comes to nothing it is the spare."""
+        """Remember a key that is about to be made: if it comes to nothing it is a spare."""
         with self.write() as db:
-            remember(db, SPARE, f"{provider.name} {tag}")
+            remember(db, SPARE + tag, provider.name)
 
-    def forget_spare(self, *providers: Provider) -> None:
-        """Destroy a key that was, or did not become, the ring's, if one of these can. Repeatable."""
-        name, _, tag = (self.fact(SPARE) or "").partition(" ")
-        for provider in (provider for provider in providers if provider.name == name):
-            if tag != self.master.tag:
-                provider.forget(tag)
-            with self.write() as db:
-                db.execute("DELETE FROM facts WHERE name = ?", [SPARE])
+    def forget_spares(self, *providers: Provider) -> None:
+        """Destroy the keys that were, or did not become, the ring's, where one of these has them. Repeatable."""
+        owners = {provider.name: provider for provider in providers}
+        for spare in rows(self.here(), "SELECT name, value FROM facts WHERE name GLOB ?", [f"{SPARE}*"]):
+            tag = spare["name"].removeprefix(SPARE)
+            if owner := owners.get(spare["value"]):
+                if tag != self.master.tag:
+                    owner.forget(tag)
+                with self.write() as db:
+                    db.execute("DELETE FROM facts WHERE name = ?", [spare["name"]])
 
     def code_tag(self, code: str) -> bytes:
         """Under what an access code is found: HMAC-SHA-256(index key, code)[:16]."""
@@ -179,12 +187,13 @@ def find_master(path: Path, provider: Provider) -> MasterKey:
         migrations.apply(connections.here())
         facts = {row["name"]: row["value"] for row in rows(connections.here(), "SELECT name, value FROM facts")}
         if not rows(connections.here(), "SELECT 1 FROM secrets LIMIT 1"):
-            return _first_master(connections, provider, tags, facts.get(SPARE, "").removeprefix(f"{provider.name} "))
+            return _first_master(connections, provider, tags, facts)
     fits = facts.get(PROVIDER, provider.name)
     if fits != provider.name:
         raise Problem(
             Code.CONFLICT,
-            "The keys are under a master key of the provider %(fits)s, and BILDBRIEF_KEY_PROVIDER says %(configured)s. Set it to %(fits)s.",
+            "The keys are under a master key of the provider %(fits)s, and BILDBRIEF_KEY_PROVIDER says %(configured)s. Set it to %(fits)s."
+            " (Into an HSM the master key is moved by: bildbrief keys migrate --to pkcs11)",
             fits=fits,
             configured=provider.name,
         )
@@ -204,14 +213,20 @@ def master_for(path: Path, provider: Provider) -> MasterKey:
     tags = provider.tags()
     if not tags:
         raise _missing()
-    wanted = None
-    with suppress(sqlite3.Error, Problem), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        wanted = next(iter(db.execute("SELECT value FROM facts WHERE name = ?", [MASTER])), (None,))[0]
+    wanted = fact_of(path, MASTER)
     return provider.open(wanted if wanted in tags else tags[0])
 
 
-def _first_master(connections: Connections, provider: Provider, tags: list[str], announced: str) -> MasterKey:
-    if tags == [announced]:  # a first start that was killed
+def fact_of(path: Path, name: str) -> str | None:
+    """A fact of the ring at `path`, or of a copy of one; None if it does not say, or is no ring. Nothing is opened or made."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        found = db.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()
+        return None if found is None else str(found[0])
+    return None
+
+
+def _first_master(connections: Connections, provider: Provider, tags: list[str], facts: Mapping[str, str]) -> MasterKey:
+    if len(tags) == 1 and SPARE + tags[0] in facts:  # a first start that was killed
         return provider.open(tags[0])
     if tags:
         raise Problem(
@@ -222,7 +237,7 @@ def _first_master(connections: Connections, provider: Provider, tags: list[str],
 
     def announce(new: str) -> None:
         with connections.write() as db:
-            remember(db, SPARE, f"{provider.name} {new}")
+            remember(db, SPARE + new, provider.name)
 
     return provider.add(announce)
 

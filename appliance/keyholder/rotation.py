@@ -1,11 +1,12 @@
 """A new master key: what lies under the old one is wrapped anew. Studies lie under the keys of months, so no object is touched.
 
-1. The ring remembers the tag of the key to come as its spare; the key is made, durable.
+1. The ring remembers the tag of the key to come as a spare; the key is made, durable.
 2. What is wrapped is wrapped anew in memory, while calls go on; then, alone, in one transaction: the rows, and which key is master.
-   The old one is the spare now.
+   The old one is a spare now.
 3. The spare is destroyed, and forgotten.
 
-A kill at any point leaves the ring under a key that is there; the next opening destroys the spare (`Ring.forget_spare`).
+A kill at any point leaves the ring under a key that is there. A spare is remembered until its provider is at hand again, which destroys
+it: at the next opening, or at the next move to that provider (`Ring.forget_spares`).
 """
 
 import threading
@@ -43,7 +44,7 @@ def move(ring: Ring, target: Provider) -> None:
     if not _ONE.acquire(blocking=False):
         raise Problem(Code.CONFLICT, "The master key is being replaced already. Wait until that is done.")
     try:
-        ring.forget_spare(ring.provider, target)  # of a move that failed
+        ring.forget_spares(ring.provider, target)  # of a move that failed
         new = target.add(lambda tag: ring.announce(target, tag))
         done: dict[bytes, bytes] = {}
         _wrap_anew(ring.here(), ring.master, new, done)
@@ -51,13 +52,13 @@ def move(ring: Ring, target: Provider) -> None:
             with ring.write() as db:
                 for table, name, column, row_name, wrapped in _wrap_anew(db, ring.master, new, done):
                     db.execute(f"UPDATE {table} SET {column} = ? WHERE {name} = ?", [wrapped, row_name])  # noqa: S608
-                remember(db, SPARE, f"{ring.provider.name} {ring.master.tag}")
+                remember(db, SPARE + ring.master.tag, ring.provider.name)
                 remember(db, MASTER, new.tag)
                 remember(db, PROVIDER, target.name)
                 remember(db, MADE_AT, str(ring.now()))
                 witness(db, ring.now(), "rotate_master", provider=target.name, keys=len(done))
             old, ring.master, ring.provider = ring.provider, new, target
-        ring.forget_spare(old, target)
+        ring.forget_spares(old, target)
         log.info("master key replaced", provider=target.name, keys=len(done))
     finally:
         _ONE.release()

@@ -27,6 +27,7 @@ from .events import Events, caller
 from .gate import Gate
 from .intake import Intake
 from .master import Provider, WrongPin
+from .opening import Opening
 from .reburial import Reburial
 from .ring import Ring
 from .rotation import move
@@ -79,7 +80,15 @@ def handlers(ring: Ring, argon2_memory_kib: int) -> dict[str, Handler]:
     studies, intake, events = Studies(ring), Intake(ring), Events(ring)
     shares = Shares(ring, studies, argon2_memory_kib)
     reburial = Reburial(ring, studies, shares, events)
-    parts = (shares, studies, intake, events, Authority(ring), reburial)  # the last one that has a call answers it
+    parts = (
+        shares,
+        studies,
+        intake,
+        events,
+        Opening(ring, argon2_memory_kib),
+        Authority(ring),
+        reburial,
+    )  # the last one that has a call answers it
     found = {name: getattr(part, name) for part in parts for name in CALLS if hasattr(part, name)}
     found |= {"status": lambda: status(ring), "uid_key": lambda: ring.secret("uid"), "desk_key": lambda: ring.secret("desk")}
     found["rotate_master"] = lambda: move(ring, ring.provider)
@@ -121,7 +130,7 @@ def status(ring: Ring) -> dict[str, Any]:
     facts = {found["name"]: found["value"] for found in db.query("SELECT name, value FROM facts")}
     counted = {name: list(db.query(sql, {"now": now}))[0]["n"] for name, sql in counts.items()}  # noqa: RUF015
     here = {"provider": ring.provider.name, "provider_state": ring.provider.state(), "memory": "locked" if memory.locked() else "swappable"}
-    return here | counted | remembered(facts) | enrolled(ring)
+    return here | counted | remembered(facts, now) | enrolled(ring)
 
 
 class Server:

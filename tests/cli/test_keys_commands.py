@@ -1,49 +1,13 @@
 """The commands for keys as an operator types them, in a process of their own, beside a keyholder that runs or does not."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pypdfium2
-import pytest
-from stack import Stack
+from console import Operator
 
 from appliance.cli.keys_told import status_told
 from appliance.domain.share import DAY
-
-
-class Operator:
-    """Types commands for the appliance of a stack."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.keys = stack.places.keys
-        self.root = self.keys.parent
-
-    def types(self, *words: str, stdin: bytes = b"", status: int = 0) -> bytes:
-        """What `bildbrief keys …` prints; at a refusal, what it says."""
-        roots = {"DATA_DIR": self.stack.places.data, "KEY_DIR": self.keys, "RUN_DIR": self.stack.places.run}
-        done = subprocess.run(
-            [sys.executable, "-m", "appliance", "keys", *words],
-            env={
-                "PATH": "/usr/bin:/bin",
-                "PYTHONPATH": ":".join(sys.path),
-                **{f"BILDBRIEF_{name}": str(path) for name, path in roots.items()},
-            },
-            input=stdin,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == status, done.stderr.decode()
-        assert b"Traceback" not in done.stderr
-        return done.stderr if status else done.stdout
-
-
-@pytest.fixture
-def operator(stack: Stack) -> Operator:
-    return Operator(stack)
 
 
 def test_the_first_keys(operator: Operator) -> None:
@@ -136,12 +100,6 @@ def test_sheets_to_print_hold_the_words_one_share_a_page(operator: Operator, pic
     assert json.loads(operator.types("status", "--json"))["recovery_shares_at"]
     assert b"like 2-of-3" in operator.types("recovery-shares", "3", "--words", status=2)
     assert b"Name the file" in operator.types("recovery-shares", "2-of-3", status=2)
-
-
-def test_a_new_intake_key(operator: Operator) -> None:
-    before = operator.stack.keyholder("ingester").intake_public().key_id
-    key_id = json.loads(operator.types("rotate-intake", "--json"))["key_id"]
-    assert key_id == operator.stack.keyholder("ingester").intake_public().key_id != before
 
 
 def test_status_says_what_to_do(operator: Operator) -> None:

@@ -3,8 +3,10 @@
 import pytest
 from stack import Stack
 
+from appliance.deeds.inspecting import Overview
 from appliance.domain.audit import Action
 from appliance.domain.errors import Code, Problem
+from appliance.keyholder.master import Files
 
 
 def test_a_study_is_opened_with_its_series(stack: Stack) -> None:
@@ -61,6 +63,11 @@ def test_the_overview_never_fails_over_what_it_reports(stack: Stack) -> None:
     stack.put_study("Muster^Alice")
     stack.put_aside("one")
     overview = stack.inspecting.overview()
-    assert (overview.keys_answer, overview.waiting, overview.failing, overview.set_aside) == (True, 3, 0, 1)
+    assert overview == Overview(keys_answer=True, backup_due=True, waiting=3, failing=0, set_aside=1)
     stack.stop_keyholder()
+    assert stack.inspecting.overview() == Overview(keys_answer=False, backup_due=False, waiting=3, failing=0, set_aside=1)
+
+
+def test_a_keyholder_without_its_hsm_does_not_answer_for_long(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Files, "state", lambda _: "The HSM does not answer.")
     assert stack.inspecting.overview().keys_answer is False

@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pdfs import a_pdf, words_of
@@ -13,6 +14,8 @@ from appliance.desk import DeskParts, create_app
 from appliance.domain.audit import Action
 from appliance.domain.codes import read_code, read_password
 from appliance.domain.share import DAY, ShareState
+from appliance.keyholder import backup
+from appliance.keyholder.ring import RING
 from appliance.registry import ShareRow
 
 WISHES = {"audience": "patient", "days": "90", "release": "now", "language": "de", "download": "yes", "recipient": ""}
@@ -241,6 +244,14 @@ def test_the_end_of_the_certificate_for_tls_is_told_in_time(stack: Stack, parts:
     assert "Scanners that send encrypted images can do so until" in page
     end += 1
     assert "encrypted images" not in alma.get("/").text
+
+
+def test_the_strip_says_that_a_backup_of_the_keys_is_due(stack: Stack, alma: Browser, tmp_path: Path) -> None:
+    assert "The newest keys are in no backup. Have somebody run: bildbrief keys backup FILE" in alma.get("/").text
+    alma.headers["Accept-Language"] = "de"
+    assert "Die neuesten Schlüssel sind in keiner Sicherung. Lassen Sie ausführen: bildbrief keys backup DATEI" in alma.get("/").text
+    backup.copy(stack.places.keys / RING, tmp_path / "copy", stack.now())
+    assert "bildbrief keys backup" not in alma.get("/").text
 
 
 def test_both_languages(alma: Browser) -> None:

@@ -5,7 +5,9 @@ import re
 import shutil
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from modality import Modality, small_study
 from reader import Reader
 from running import Running, running, until
 
+from appliance.domain.errors import Problem
 from appliance.keyholder.client import Keyholder
 
 pytestmark = pytest.mark.e2e
@@ -123,6 +126,16 @@ def test_the_portal_has_nothing_until_somebody_types_the_password(practice: Prac
     assert hits([Path(f"/proc/{portal}/environ")], {name: written(key) for name, key in wanted.items()}) == []
     held = [link.readlink() for link in Path(f"/proc/{portal}/fd").iterdir() if link.exists()]
     assert [path for path in held if path.is_relative_to(box.keys)] == []
+
+    with closing(Keyholder(box.directory / "run/keyholder/portal.sock")) as asked:
+        for ask in (
+            asked.desk_key,
+            asked.uid_key,
+            partial(asked.study_keys, [practice.study]),
+            partial(asked.create_study_key, practice.study),
+        ):
+            with pytest.raises(Problem, match="does not answer this to this process"):
+                ask()
 
     assert reader.open(practice.code, practice.password).status == 303
     # Which also shows that looking finds what is there. Other keys than that of the reader's own study never come here.

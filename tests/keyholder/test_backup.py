@@ -16,6 +16,7 @@ from appliance.keyholder import backup
 from appliance.keyholder.client import Opened, Wrong
 from appliance.keyholder.master.file import FileKey
 from appliance.keyholder.ring import Ring
+from appliance.keyholder.rotation import move
 from appliance.keyholder.verify import Content, verify
 
 
@@ -103,6 +104,29 @@ def test_a_backup_is_never_overwritten_nor_put_where_nothing_is(house: House, tm
         backup.copy(tmp_path / "no ring", tmp_path / "copy", 0)
     assert refused.value.code is Code.NOT_FOUND
     assert house.desk.status()["last_backup_at"] == house.clock()
+
+
+def test_a_backup_is_due_when_the_newest_keys_are_in_none_for_a_day_and_at_once_after_a_rotation(house: House) -> None:
+    def due() -> bool:
+        return bool(house.desk.status()["backup_due"])
+
+    assert due(), "there was never one"
+    house.clock.after(60)
+    copied(house, "first")
+    house.clock.after(10 * DAY)
+    assert not due(), "nothing has changed since"
+    house.share()
+    assert due()
+    copied(house, "second")
+    house.share()
+    house.clock.after(DAY)
+    assert not due(), "tonight's will take it along"
+    house.clock.after(1)
+    assert due()
+    copied(house, "third")
+    house.clock.after(1)
+    move(house.ring, house.ring.provider)
+    assert due(), "the backup before opens nothing any more"
 
 
 def test_a_backup_that_did_not_arrive_is_not_remembered(house: House, tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import pytest
 from keyhouse import MEMORY, PREFIX, House
 
 from appliance.domain.errors import Code, Problem
+from appliance.domain.share import DAY
 from appliance.keyholder import budgets, slots
 from appliance.keyholder.client import Opened, Wrong
-from appliance.keyholder.shares import Shares
-from appliance.keyholder.studies import Studies
+from appliance.keyholder.opening import Opening
+from appliance.keyholder.rotation import UNDER_MASTER
+from appliance.vault.keys import INTAKE_INFO, seal_to
 
 SLOT = ("salt", "memory_kib", "passes", "lanes", "verifier", "slot_key")
 NUMBERS = (0, 1, 2, 3, 4, 7, 8, 31, 32, 63, 64, 255, -1, -(2**63), 2**21 + 1, 2**32, 2**63 - 1)
@@ -43,7 +45,7 @@ def test_ten_thousand_crafted_slots(house: House, costs: list[tuple[int, int, in
     """The answer is always the same, and so is the work: one derivation, of what we allow, and two writes."""
     dice = random.Random(20261124)
     record, given = house.share()
-    shares = Shares(house.ring, Studies(house.ring), MEMORY)
+    opening = Opening(house.ring, MEMORY)
     house.ring.here().execute("PRAGMA synchronous=OFF")  # durability is not what is tried here
     sane = {"salt": os.urandom(16), "memory_kib": MEMORY, "passes": 3, "lanes": 4, "verifier": bytes(32), "slot_key": bytes(72)}
     costs.clear()
@@ -56,7 +58,7 @@ def test_ten_thousand_crafted_slots(house: House, costs: list[tuple[int, int, in
         with house.ring.write() as db:
             db.execute(f"UPDATE shares SET {', '.join(f'{name} = ?' for name in SLOT)} WHERE share_id = ?",
                        [*(crafted[name] for name in SLOT), record.share_id])  # fmt: skip
-        assert shares.open_share(given.code, given.password, PREFIX, None) == {"refused": "wrong"}, crafted
+        assert opening.open_share(given.code, given.password, PREFIX, None) == {"refused": "wrong"}, crafted
     assert len(costs) == 10_000
     assert all(passes <= 16 and lanes <= 16 and 8 * lanes <= memory <= 1 << 21 for memory, passes, lanes in costs)
 
@@ -108,6 +110,28 @@ def test_rows_of_studies_that_are_swapped_do_not_open(house: House) -> None:
         house.desk.study_keys([two])
     assert caught.value.code is Code.DAMAGED
     assert house.desk.study_keys([one])[one] is not None
+
+
+@pytest.mark.parametrize("table", ["secrets", "epochs", "intake_keys"])
+def test_what_lies_under_the_master_key_opens_in_its_own_row_only(house: House, table: str) -> None:
+    """The wraps of two rows are swapped: a pepper for the key of staff names, last month's key for this one's, a pair for another."""
+    old = house.ingester.intake_public()
+    study = house.study()
+    house.clock.after(40 * DAY)
+    house.study()
+    house.ingester.intake_public()
+    name, column = next((name, column) for of, name, column, _ in UNDER_MASTER if of == table)
+    (one, first), (two, second) = house.ring.here().execute(f"SELECT {name}, {column} FROM {table} ORDER BY {name} LIMIT 2").fetchall()
+    for row, wrapped in ((one, second), (two, first)):
+        edit(house, f"UPDATE {table} SET {column} = ? WHERE {name} = ?", wrapped, row)
+    with pytest.raises(Problem) as caught:
+        if table == "secrets":
+            house.restart()
+        elif table == "epochs":
+            house.desk.study_keys([study])
+        else:
+            house.ingester.open_envelope(old.key_id, seal_to(old.public, bytes(32), INTAKE_INFO))
+    assert caught.value.code in (Code.DAMAGED, Code.CONFLICT)
 
 
 def edit(house: House, sql: str, *values: object) -> None:

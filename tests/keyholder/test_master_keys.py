@@ -10,8 +10,9 @@ from pathlib import Path
 import pkcs11
 import pytest
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
-from hsm import LABEL, SoftHsm
-from keyhouse import NOON
+from hsm import SoftHsm
+from keyhouse import MEMORY, NOON, Keys
+from keyhouse import PREFIX as PREFIX_OF_READER
 from pkcs11 import Attribute, ObjectClass
 from pkcs11.exceptions import PKCS11Error
 
@@ -20,6 +21,7 @@ from appliance.domain.errors import Code, Problem
 from appliance.keyholder.master import Files, Provider, sealed
 from appliance.keyholder.master.file import MASTER, FileKey
 from appliance.keyholder.ring import Ring
+from appliance.keyholder.server import handlers
 from appliance.vault.keys import Context, WrongWrap, unwrap
 
 PASSPHRASE = "vier Wörter die nicht passen"
@@ -33,13 +35,6 @@ def nobody(_: str) -> None:
 @pytest.fixture(autouse=True)
 def _cheap_seals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed, "MEMORY_KIB", 64)
-
-
-@pytest.fixture
-def soft(tmp_path: Path) -> Iterator[SoftHsm]:
-    before = os.environ.get("SOFTHSM2_CONF")
-    yield SoftHsm(tmp_path / "hsm")
-    os.environ.pop("SOFTHSM2_CONF") if before is None else os.environ.update(SOFTHSM2_CONF=before)
 
 
 @pytest.fixture(params=["file", "sealed file", "hsm"])
@@ -234,6 +229,21 @@ def test_a_token_that_goes_away_and_comes_back(soft: SoftHsm) -> None:
     provider.close()
 
 
+def test_without_the_token_no_password_is_tried_nor_charged(soft: SoftHsm, tmp_path: Path) -> None:
+    """The study keys lie under the share key, which a password opens alone: it is not let."""
+    keys = Keys(tmp_path, lambda _: soft.provider())
+    with Ring.opened(keys.directory, keys.clock, keys.provider()) as ring:
+        open_share = handlers(ring, MEMORY)["open_share"]
+        letter = next(iter(keys.letters.values()))
+        soft.take_away()
+        for password in (letter.password, "WRONG"):
+            with pytest.raises(Problem, match="its token is not there"):
+                open_share(code=letter.code, password=password, prefix=PREFIX_OF_READER, device=None)
+        assert ring.here().execute("SELECT count(*) FROM attempts").fetchone() == (0,)
+        soft.bring_back()
+        assert open_share(code=letter.code, password=letter.password, prefix=PREFIX_OF_READER, device=None)["opened"]
+
+
 def test_a_wrong_pin_is_tried_once(soft: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
     """SoftHSM never locks a token, so what is counted is how often the library is asked for."""
     administrator = soft.provider()
@@ -256,7 +266,7 @@ def test_a_wrong_pin_is_tried_once(soft: SoftHsm, monkeypatch: pytest.MonkeyPatc
 
 def test_a_keyholder_with_a_wrong_pin_stays_and_waits(soft: SoftHsm, tmp_path: Path) -> None:
     """If it ended, its supervisor would start it again, and the token would be locked after a few tries."""
-    settings = {"key_provider": "pkcs11", "pkcs11_module": soft.module, "pkcs11_token": LABEL, "pkcs11_pin": "0000-falsch"}
+    settings = soft.settings | {"key_provider": "pkcs11", "pkcs11_pin": "0000-falsch"}
     for name in ("key_dir", "data_dir", "run_dir"):
         (tmp_path / name).mkdir(mode=0o700)
         settings[name] = str(tmp_path / name)
@@ -271,6 +281,17 @@ def test_a_keyholder_with_a_wrong_pin_stays_and_waits(soft: SoftHsm, tmp_path: P
         assert "BILDBRIEF_PKCS11_PIN_FILE" in process.stderr.read()
     assert process.returncode == 1
     assert list((tmp_path / "run_dir").iterdir()) == [], "nobody was answered"
+
+
+def test_an_hsm_that_is_away_when_it_is_first_asked_is_not_a_wrong_module(soft: SoftHsm) -> None:
+    """Such a module does not even begin (C_Initialize fails); connected, it does."""
+    soft.take_away()
+    provider = soft.provider()
+    with pytest.raises(Problem, match="its token is not there"):
+        provider.tags()
+    soft.bring_back()
+    assert provider.tags() == []
+    provider.close()
 
 
 @pytest.mark.parametrize("wrong", ["module", "token"])

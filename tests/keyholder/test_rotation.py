@@ -1,7 +1,9 @@
 """A new master key: everything opens afterwards, and after a kill at any step; no study and no object is touched."""
 
 import os
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -10,15 +12,14 @@ from typing import Any
 
 import pytest
 from hsm import SoftHsm
-from keyhouse import MEMORY, PREFIX, Clock, House
+from keyhouse import PREFIX, House, Keys
 
 from appliance.domain.errors import Problem
 from appliance.keyholder import rotation, studies
-from appliance.keyholder.client import Created, Keyholder, Opened
-from appliance.keyholder.master import Files, Provider, sealed
+from appliance.keyholder.client import Keyholder, Opened
+from appliance.keyholder.master import Files, sealed
 from appliance.keyholder.ring import Ring
 from appliance.keyholder.rotation import move
-from appliance.keyholder.server import handlers
 
 STEPS = ("announce", "add", "wrap", "gate", "commit", "spare", "forget")
 PROVIDERS = ("file", "sealed file", "hsm")
@@ -31,48 +32,6 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def _cheap_seals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed, "MEMORY_KIB", 64)
-
-
-@pytest.fixture
-def soft(tmp_path: Path) -> Iterator[SoftHsm]:
-    yield SoftHsm(tmp_path / "hsm")
-    os.environ.pop("SOFTHSM2_CONF", None)
-
-
-class Keys:
-    """A key directory with studies, shares and an intake pair in it, opened by one provider after the other."""
-
-    def __init__(self, base: Path, provider: Callable[[Path], Provider]) -> None:
-        self.directory = base / "keys"
-        self.directory.mkdir(mode=0o700)
-        self.provider = lambda: provider(self.directory)
-        self.clock = Clock()
-        with Ring.opened(self.directory, self.clock, self.provider()) as ring:
-            calls = handlers(ring, MEMORY)
-            self.studies = {f"{number:032x}": calls["create_study_key"](study_id=f"{number:032x}") for number in range(3)}
-            self.letters = {}
-            for study in self.studies:
-                record = House.record(self, study)  # type: ignore[arg-type]  (it takes the clock only)
-                self.letters[record.share_id] = Created(**calls["share_create"](record=record.canonical()))
-            calls["intake_public"]()
-            self.wrapped = dict(ring.here().execute("SELECT study_id, wrapped FROM studies").fetchall())
-            self.tag = ring.master.tag
-
-    def everything_opens(self, provider: Provider | None = None) -> str:
-        """The tag of the master key under which it does."""
-        with Ring.opened(self.directory, self.clock, provider or self.provider()) as ring:
-            calls = handlers(ring, MEMORY)
-            assert calls["study_keys"](study_ids=[*self.studies]) == self.studies
-            for share_id, letter in self.letters.items():
-                assert calls["share_code"](share_id=share_id) == letter.code
-                opened = calls["open_share"](code=letter.code, password=letter.password, prefix=PREFIX, device=None)
-                assert list(opened["opened"]["study_keys"].values())[0] in self.studies.values()  # noqa: RUF015
-            rows = ring.here().execute("SELECT private, key_id FROM intake_keys").fetchall()
-            assert all(len(ring.master.unwrap(private, rotation.intake_context(key_id))) == 32 for private, key_id in rows)
-            assert dict(ring.here().execute("SELECT study_id, wrapped FROM studies").fetchall()) == self.wrapped, "no study is touched"
-            assert ring.fact("master_spare") is None
-            assert ring.provider.tags() == [ring.master.tag], "no other key is left"
-            return ring.master.tag
 
 
 @pytest.fixture(params=PROVIDERS)
@@ -120,7 +79,7 @@ def _kill(monkeypatch: pytest.MonkeyPatch, keys: Keys, step: str, moment: str) -
         "wrap": (rotation, "_wrap_anew"),
         "gate": (rotation, "remember"),
         "commit": (rotation, "witness"),
-        "spare": (Ring, "forget_spare"),
+        "spare": (Ring, "forget_spares"),
         "forget": (kind, "forget"),
     }
     owner, name = places[step]
@@ -160,6 +119,15 @@ def test_a_kill_at_every_write_of_a_key_file(tmp_path: Path, monkeypatch: pytest
     keys.everything_opens()
 
 
+@pytest.mark.parametrize(("provider", "stride"), [("file", 13), ("pkcs11", 43)])
+def test_a_kill_before_any_line_of_it(tmp_path: Path, provider: str, stride: int) -> None:
+    """Real ends of real processes, one line in so many of those that a replacement executes; all of them (stride 1) take minutes."""
+    command = [sys.executable, str(Path(__file__).with_name("killing.py")), provider, str(tmp_path), str(stride)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout.splitlines()[-1]) > 300, "as many lines as there are"
+
+
 def test_from_a_file_into_an_hsm(tmp_path: Path, soft: SoftHsm) -> None:
     keys = Keys(tmp_path, Files)
     with closing(soft.provider()) as hsm, Ring.opened(keys.directory, keys.clock, keys.provider()) as ring:
@@ -167,6 +135,23 @@ def test_from_a_file_into_an_hsm(tmp_path: Path, soft: SoftHsm) -> None:
     assert sorted(path.name for path in keys.directory.iterdir() if path.is_file()) == ["ring.sqlite3"], "the file is destroyed"
     with pytest.raises(Problem, match="BILDBRIEF_KEY_PROVIDER"):
         keys.everything_opens()
+    keys.everything_opens(soft.provider())
+
+
+def test_a_key_left_in_the_hsm_is_not_forgotten_by_a_rotation_of_the_file(
+    tmp_path: Path, soft: SoftHsm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration was killed; the file's key is replaced before somebody migrates again."""
+    keys = Keys(tmp_path, Files)
+    with monkeypatch.context() as broken, closing(soft.provider()) as hsm:
+        _kill(broken, keys, "gate", "before")
+        with pytest.raises(Killed), Ring.opened(keys.directory, keys.clock, keys.provider()) as ring:
+            move(ring, hsm)
+    with closing(soft.provider()) as hsm:
+        assert len(hsm.tags()) == 1, "nobody can destroy it now"
+    rotate(keys)
+    with closing(soft.provider()) as hsm, Ring.opened(keys.directory, keys.clock, keys.provider()) as ring:
+        move(ring, hsm)
     keys.everything_opens(soft.provider())
 
 

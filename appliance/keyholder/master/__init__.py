@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ...domain.errors import Code, Problem
 from ...vault.keys import Context
 from .file import FileKey, Files
 from .pin import WrongPin
@@ -71,10 +72,18 @@ class Provider(Protocol):
 
 
 def provider_of(config: "Config", key_dir: Path, name: str | None = None) -> Provider:
-    """The provider that the configuration chooses, or the one called `name`. Nothing is opened yet."""
+    """The provider that the configuration chooses, or the one called `name`. Nothing is opened yet.
+
+    Errors: Problem INVALID for an HSM of which not all is known: asked with an empty PIN, its token would count a wrong one.
+    """
     if (name or config.key_provider) == "file":
         return Files(key_dir, config.key_passphrase)
+    module, token, pin = config.pkcs11_module, config.pkcs11_token, config.pkcs11_pin
+    if not (module and token and pin):
+        raise Problem(
+            Code.INVALID, "The HSM needs BILDBRIEF_PKCS11_MODULE, BILDBRIEF_PKCS11_TOKEN and BILDBRIEF_PKCS11_PIN_FILE. Set all three."
+        )
     from .pkcs11 import Pkcs11  # here: a keyholder with a key file loads no code of HSMs
     from .token import Token
 
-    return Pkcs11(Token(config.pkcs11_module or "", config.pkcs11_token or "", config.pkcs11_pin or ""), config.pkcs11_key)
+    return Pkcs11(Token(module, token, pin), config.pkcs11_key)

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import pkcs11
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, Session
-from pkcs11.exceptions import NoSuchKey, NoSuchToken, PinIncorrect, PinInvalid, PinLenRange, PinLocked, PKCS11Error, TokenNotPresent
+from pkcs11.exceptions import NoSuchKey, PinIncorrect, PinInvalid, PinLenRange, PinLocked, PKCS11Error
 
 from ...domain.errors import Code, Problem
 from ...log import log
@@ -119,7 +119,7 @@ class Token:
             if isinstance(error, Problem):
                 raise
             log.error("hsm does not open", error=type(error).__name__)
-            if isinstance(error, NoSuchToken | TokenNotPresent) or self._library is not None:
+            if type(error) is not PKCS11Error:  # which, without a kind of its own, is a library that could not be loaded
                 raise _absent() from error
             raise Problem(
                 Code.UNAVAILABLE,

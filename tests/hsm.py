@@ -22,13 +22,18 @@ class SoftHsm:
         self.tokens.mkdir(parents=True)
         self.conf = directory / "softhsm2.conf"
         self.conf.write_text(f"directories.tokendir = {self.tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
-        os.environ["SOFTHSM2_CONF"] = str(self.conf)
         subprocess.run(
             [which("softhsm2-util"), "--init-token", "--free", "--label", LABEL, "--so-pin", "so-pin-0815", "--pin", PIN],
+            env=os.environ | {"SOFTHSM2_CONF": str(self.conf)},
             check=True,
             capture_output=True,
         )
         self.module = str(next(path for path in Path("/usr/lib").rglob("libsofthsm2.so")))
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the appliance is told of it."""
+        return {"pkcs11_module": self.module, "pkcs11_token": LABEL, "pkcs11_pin": PIN}
 
     def provider(self, *, pin: str = PIN, token: str = LABEL, module: str | None = None, limit: float = LIMIT) -> Pkcs11:
         return Pkcs11(Token(module or self.module, token, pin, limit), "bildbrief")
