@@ -1,5 +1,6 @@
 """What the tests of the receiver share: one in a thread, what it stored, opened with the private key, and real files to send."""
 
+import ssl
 import struct
 import threading
 from collections.abc import Iterator, Sequence
@@ -50,16 +51,18 @@ class Stored:
 
 
 class Running:
-    """A receiver in threads of this process, so that tests can reach into its works, and what it stored."""
+    """A receiver in threads of this process, so that tests can reach into its works, and what it stored. With `tls` by TLS only."""
 
-    def __init__(self, directory: Path, limits: Limits, modalities: Sequence[Modality] = HERE) -> None:
+    def __init__(
+        self, directory: Path, limits: Limits, modalities: Sequence[Modality] = HERE, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.directory = directory
         self.private, self.public = keys.new_pair()
         (directory / "tmp").mkdir(parents=True)
         (directory / "new").mkdir()
         intake.write_public(directory, intake.PublicKey("00c0ffee", self.public))
-        site = Site(directory, "BILDBRIEF", limits, modalities, lambda: NOW, lambda: None)
-        self._receiver = Receiver([Address("127.0.0.1", 0)], site, forked=False)
+        site = Site(directory, "BILDBRIEF", limits, modalities, lambda: NOW, lambda: tls)
+        self._receiver = Receiver([Address("127.0.0.1", 0, tls is not None)], site, forked=False)
         (self.port,) = self._receiver.ports
         self.refusals = self._receiver.refusals
         self._stop = threading.Event()
