@@ -53,9 +53,7 @@ class Stored:
 class Running:
     """A receiver in threads of this process, so that tests can reach into its works, and what it stored. With `tls` by TLS only."""
 
-    def __init__(
-        self, directory: Path, limits: Limits, modalities: Sequence[Modality] = HERE, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, directory: Path, limits: Limits, modalities: Sequence[Modality] = HERE, tls: ssl.SSLContext | None = None) -> None:
         self.directory = directory
         self.private, self.public = keys.new_pair()
         (directory / "tmp").mkdir(parents=True)

@@ -121,11 +121,13 @@ def _orthanc(directory: Path, batch: Sequence[Sample], mutual: Mutual) -> Iterat
 
     def ask(method: str, path: str, body: Any) -> Any:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        with urlopen(Request(f"http://127.0.0.1:{http}{path}", data, method=method), timeout=60) as answer:  # noqa: S310 (loopback)
+        with urlopen(Request(f"http://127.0.0.1:{http}{path}", data, method=method), timeout=60) as answer:
             return json.loads(answer.read() or "null")
 
     def send(port: int, tls: bool) -> None:
-        ask("PUT", "/modalities/receiver", {"AET": CALLED, "Host": "127.0.0.1", "Port": port, "UseDicomTls": tls, "AllowTranscoding": False})
+        ask(
+            "PUT", "/modalities/receiver", {"AET": CALLED, "Host": "127.0.0.1", "Port": port, "UseDicomTls": tls, "AllowTranscoding": False}
+        )
         ask("POST", "/modalities/receiver/store", {"Resources": kept, "Permissive": True})
 
     with (directory / "orthanc.log").open("wb") as log:

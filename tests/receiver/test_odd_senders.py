@@ -1,6 +1,7 @@
 """Senders with habits of their own, all within the standard: nothing of it changes what arrives."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,7 @@ def test_an_association_for_each_instance(receiver: Running, known: list[Sample]
 
 
 @pytest.mark.parametrize("maximum", [0, 4096, 1 << 20])
-def test_longest_pdu_a_sender_takes(
-    receiver: Running, specimens: list[Sample], monkeypatch: pytest.MonkeyPatch, maximum: int
-) -> None:
+def test_longest_pdu_a_sender_takes(receiver: Running, specimens: list[Sample], monkeypatch: pytest.MonkeyPatch, maximum: int) -> None:
     """0 is without limit (PS3.8 D.1)."""
     monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
     association = AE().associate(
@@ -133,11 +132,12 @@ def test_a_class_that_is_not_stored_is_answered_and_the_rest_arrives(
     check(receiver, [sample for sample in mixed if sample.sop_class != WORKLIST])
 
 
-@pytest.mark.parametrize(("option", "arrive"), [("--no-halt", None), ("--quiet", 5)], ids=["goes on", "stops"])
+@pytest.mark.parametrize(("options", "arrive"), [(["--no-halt"], None), ([], 5)], ids=["goes on", "stops"])
 def test_storescu_without_a_context_for_one_file(
-    receiver: Running, mixed: list[Sample], tmp_path: Path, option: str, arrive: int | None
+    receiver: Running, mixed: list[Sample], tmp_path: Path, options: list[str], arrive: int | None
 ) -> None:
-    """Its own choice: it stops there, or not. What it has sent is here."""
+    """It goes on or fails there, as it is told. What it has sent until then is here."""
     files = [sample.path for sample in mixed]
-    run("storescu", option, *as_they_are(tmp_path, mixed), "127.0.0.1", str(receiver.port), *files)
+    with nullcontext() if options else pytest.raises(AssertionError, match="No presentation context for"):
+        run("storescu", *options, *as_they_are(tmp_path, mixed), "127.0.0.1", str(receiver.port), *files)
     check(receiver, [sample for sample in mixed if sample.sop_class != WORKLIST][:arrive])
