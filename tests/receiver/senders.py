@@ -125,9 +125,8 @@ def _orthanc(directory: Path, batch: Sequence[Sample], mutual: Mutual) -> Iterat
             return json.loads(answer.read() or "null")
 
     def send(port: int, tls: bool) -> None:
-        ask(
-            "PUT", "/modalities/receiver", {"AET": CALLED, "Host": "127.0.0.1", "Port": port, "UseDicomTls": tls, "AllowTranscoding": False}
-        )
+        modality = {"AET": CALLED, "Host": "127.0.0.1", "Port": port, "UseDicomTls": tls, "AllowTranscoding": False}
+        ask("PUT", "/modalities/receiver", modality)
         ask("POST", "/modalities/receiver/store", {"Resources": kept, "Permissive": True})
 
     with (directory / "orthanc.log").open("wb") as log:

@@ -5,7 +5,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from pynetdicom import AE, _config, build_context
+from pynetdicom import AE, _config, build_context, evt
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_RELEASE_RP, P_DATA_TF
 from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
 from receiving import Running, Sample
 from senders import UNKNOWN_TO_DCMTK, as_they_are, contexts, run
@@ -59,14 +60,20 @@ def test_an_association_for_each_instance(receiver: Running, known: list[Sample]
 
 @pytest.mark.parametrize("maximum", [0, 4096, 1 << 20])
 def test_longest_pdu_a_sender_takes(receiver: Running, specimens: list[Sample], monkeypatch: pytest.MonkeyPatch, maximum: int) -> None:
-    """0 is without limit (PS3.8 D.1)."""
+    """0 is without limit (PS3.8 D.1). An answer fits into one PDU of each."""
     monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
+    answers: list[object] = []
     association = AE().associate(
-        "127.0.0.1", receiver.port, contexts=[build_context(*pair) for pair in contexts(specimens)], max_pdu=maximum
+        "127.0.0.1",
+        receiver.port,
+        contexts=[build_context(*pair) for pair in contexts(specimens)],
+        max_pdu=maximum,
+        evt_handlers=[(evt.EVT_PDU_RECV, lambda event: answers.append(event.pdu))],
     )
     for specimen in specimens:
         assert association.send_c_store(specimen.path).Status == 0
     association.release()
+    assert [type(pdu) for pdu in answers] == [A_ASSOCIATE_AC, *[P_DATA_TF] * len(specimens), A_RELEASE_RP]
     check(receiver, specimens)
 
 
