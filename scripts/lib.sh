@@ -11,17 +11,24 @@ may_install() { command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
 # install PACKAGE…: from Debian, quietly; the log is shown only if it fails. The lists are fetched when the ones at hand do not do.
+# No service begins with its package in runlevel 1; under systemd one does: no_service.
 install() {
-  local log
+  local log get=(as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get)
   log=$(mktemp)
   say "Installing Debian packages: $*"
-  if ! { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" ||
-         { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; }; } >"$log" 2>&1; then
+  if ! { "${get[@]}" install -y --no-install-recommends "$@" ||
+         { "${get[@]}" update && "${get[@]}" install -y --no-install-recommends "$@"; }; } >"$log" 2>&1; then
     cat "$log" >&2
     rm -f "$log"
     return 1
   fi
   rm -f "$log"
+}
+
+# no_service NAME: neither now nor when the machine starts.
+no_service() {
+  as_root update-rc.d "$1" disable
+  [ ! -d /run/systemd/system ] || as_root systemctl stop "$1"
 }
 
 # present PROBE: a command on the path (of root too), or a file.

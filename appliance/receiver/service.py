@@ -113,16 +113,20 @@ class Service:
 def _settle_contexts(association: Acceptor, proposed: Iterable[PresentationContext]) -> None:
     """Make the choice for each proposed context; pynetdicom then finds nothing else to choose.
 
-    Support is declared for just what was chosen: so any storage class is taken, and no list of all is copied for each association.
+    Support is declared for just what was chosen: so any storage class is taken, and no list of all is copied for each association. A
+    class stays supported where no transfer syntax is: so the sender is told which of the two it was (PS3.8 9.3.3.2).
     """
     supported: dict[str, set[str]] = {}
     for context in proposed:
         sop_class = str(context.abstract_syntax)
+        if sop_class != VERIFICATION and not is_storage(sop_class):
+            continue
+        taken = supported.setdefault(sop_class, set())
         chosen = choose(context.transfer_syntax)
-        if chosen is not None and (sop_class == VERIFICATION or is_storage(sop_class)):
+        if chosen is not None:
             context.transfer_syntax = [UID(chosen)]
-            supported.setdefault(sop_class, set()).add(chosen)
-    association.acceptor.supported_contexts = [build_context(sop_class, sorted(chosen)) for sop_class, chosen in supported.items()]
+            taken.add(chosen)
+    association.acceptor.supported_contexts = [build_context(sop_class, sorted(taken)) for sop_class, taken in supported.items()]
 
 
 def _clean(title: str) -> str:

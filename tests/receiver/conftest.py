@@ -1,11 +1,13 @@
 """A receiver on a loopback port of its own, with usual limits or with those of the test."""
 
+import ssl
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from receiving import HERE, Running, Sample, find_samples
+from specimens import make_specimens
 
 from appliance.domain.modalities import Modality
 from appliance.receiver import server
@@ -18,8 +20,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     monkeypatch.setattr(server, "_LOOK", 0.01)
     started: list[Running] = []
 
-    def begin(limits: Limits, modalities: Sequence[Modality] = HERE, credentials: Path | None = None) -> Running:
-        started.append(Running(tmp_path / f"intake{len(started)}", limits, modalities, credentials))
+    def begin(limits: Limits, modalities: Sequence[Modality] = HERE, tls: Callable[[], ssl.SSLContext] | None = None) -> Running:
+        started.append(Running(tmp_path / f"intake{len(started)}", limits, modalities, tls))
         return started[-1]
 
     yield begin
@@ -39,3 +41,8 @@ def samples() -> list[Sample]:
     assert len(found) >= 40
     assert len({sample.transfer_syntax for sample in found}) >= 9
     return found
+
+
+@pytest.fixture(scope="session")
+def specimens(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    return make_specimens(tmp_path_factory.mktemp("specimens"))

@@ -1,10 +1,10 @@
 """What the tests of the receiver share: one in a thread, what it stored, opened with the private key, and real files to send."""
 
+import ssl
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
 from appliance.domain.modalities import Modality, parse
-from appliance.receiver import tls
 from appliance.receiver.limits import Limits
 from appliance.receiver.server import Address, Receiver
 from appliance.receiver.service import Site
@@ -51,20 +50,30 @@ class Stored:
     dataset: bytes
 
 
+def no_certificate() -> ssl.SSLContext:
+    raise FileNotFoundError
+
+
 class Running:
     """A receiver in threads of this process, so that tests can reach into its works, and what it stored.
 
-    `credentials`: the directory for TLS, if it is to listen for it, too.
+    `tls` makes the contexts for TLS, if it is to listen for it, too.
     """
 
-    def __init__(self, directory: Path, limits: Limits, modalities: Sequence[Modality] = HERE, credentials: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        limits: Limits,
+        modalities: Sequence[Modality] = HERE,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
         self.directory = directory
         self.private, self.public = keys.new_pair()
         (directory / "tmp").mkdir(parents=True)
         (directory / "new").mkdir()
         intake.write_public(directory, intake.PublicKey("00c0ffee", self.public))
-        site = Site(directory, "BILDBRIEF", limits, modalities, lambda: NOW, partial(tls.context, credentials or directory))
-        addresses = [Address("127.0.0.1", 0), *([Address("127.0.0.1", 0, tls=True)] if credentials else ())]
+        site = Site(directory, "BILDBRIEF", limits, modalities, lambda: NOW, tls or no_certificate)
+        addresses = [Address("127.0.0.1", 0), *([Address("127.0.0.1", 0, tls=True)] if tls else ())]
         self._receiver = Receiver(addresses, site, forked=False)
         self.port, self.tls_port = self._receiver.ports[0], self._receiver.ports[-1]
         self.refusals = self._receiver.refusals

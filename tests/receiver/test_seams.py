@@ -3,7 +3,6 @@
 import inspect
 import socket
 import threading
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,10 +16,9 @@ from pynetdicom.fsm import ACTIONS, TRANSITION_TABLE, InvalidEventError, StateMa
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
-from receiving import NOW
+from receiving import NOW, no_certificate
 from wire import Peer
 
-from appliance.receiver import tls
 from appliance.receiver.layer import Acceptor, Connection, UpperLayer
 from appliance.receiver.limits import Limits, Patience
 from appliance.receiver.service import Service, Site
@@ -108,7 +106,7 @@ def test_settings_are_there() -> None:
 
 
 def test_an_association_runs_in_the_thread_that_asks(tmp_path: Path) -> None:
-    site = Site(tmp_path, "BILDBRIEF", Limits(patience=Patience(first=0.5)), (), lambda: NOW, partial(tls.context, tmp_path))
+    site = Site(tmp_path, "BILDBRIEF", Limits(patience=Patience(first=0.5)), (), lambda: NOW, no_certificate)
     with socket.create_server(("127.0.0.1", 0)) as listener, Peer(listener.getsockname()[1]) as peer:
         connected, _ = listener.accept()
         association = Service(site).meet(connected, tls=False)

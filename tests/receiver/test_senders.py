@@ -1,6 +1,5 @@
 """Programs that other people wrote send real files; what they sent lies sealed in the intake, byte for byte."""
 
-import shutil
 import socket
 import subprocess
 import time
@@ -9,43 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from programs import which
 from pynetdicom import AE, _config, build_context
 from receiving import NOW, Running, Sample, split
+from senders import as_they_are, contexts, run
 from wire import CT, EXPLICIT, Peer
 
 from appliance.receiver.syntaxes import IMPLICIT_VR_LITTLE_ENDIAN, TRANSFER_SYNTAXES
 from appliance.vault import intake
 
 
-def run(*command: str | Path) -> str:
-    if shutil.which(str(command[0])) is None:
-        pytest.fail(f"{command[0]} is missing; scripts/setup installs it")
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
-    said = done.stdout.decode(errors="replace")
-    assert done.returncode == 0, said[-4000:]
-    return said
-
-
 @pytest.fixture
 def readable(samples: list[Sample]) -> list[Sample]:
     """Without the three that DCMTK itself cannot read."""
     return [s for s in samples if s.path.name not in ("explicit_VR-UN.dcm", "SC_rgb_jpeg.dcm", "rtdose_rle.dcm")]
-
-
-@pytest.fixture
-def profile(readable: list[Sample], tmp_path: Path) -> Path:
-    """A profile for storescu: each SOP class with each transfer syntax it comes in, in a context of its own."""
-    syntaxes = sorted({s.transfer_syntax for s in readable})
-    pairs = sorted({(s.sop_class, s.transfer_syntax) for s in readable})
-    lines = ["[[TransferSyntaxes]]"]
-    for number, syntax in enumerate(syntaxes):
-        lines += [f"[Syntax{number}]", f"TransferSyntax1 = {syntax}"]
-    lines += ["[[PresentationContexts]]", "[Contexts]"]
-    lines += [f"PresentationContext{n} = {sop}\\Syntax{syntaxes.index(syntax)}" for n, (sop, syntax) in enumerate(pairs, start=1)]
-    lines += ["[[Profiles]]", "[AsTheyAre]", "PresentationContexts = Contexts"]
-    path = tmp_path / "profile.cfg"
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 @contextmanager
@@ -55,7 +31,7 @@ def storescp(directory: Path) -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen(["/usr/bin/storescp", "+B", "+xa", "-od", directory, str(port)])
+    process = subprocess.Popen([which("storescp"), "+B", "+xa", "-od", directory, str(port)])
     try:
         for _ in range(100):
             with socket.socket() as probe:
@@ -72,12 +48,12 @@ def test_echoscu(receiver: Running) -> None:
     run("echoscu", "--repeat", "3", "127.0.0.1", str(receiver.port))
 
 
-def test_storescu_and_storescp_agree_with_us(receiver: Running, readable: list[Sample], profile: Path, tmp_path: Path) -> None:
+def test_storescu_and_storescp_agree_with_us(receiver: Running, readable: list[Sample], tmp_path: Path) -> None:
     # DCMTK writes a dataset anew before it sends it, so the file is no measure of what was sent. What its own receiver got is.
     files = [sample.path for sample in readable]
     with storescp(tmp_path / "reference") as port:
         for to in (port, receiver.port):
-            run("storescu", "-xf", profile, "AsTheyAre", "-aet", "ALICE", "-aec", "SHARE", "127.0.0.1", str(to), *files)
+            run("storescu", *as_they_are(tmp_path, readable), "-aet", "ALICE", "-aec", "SHARE", "127.0.0.1", str(to), *files)
     reference = {path.name.partition(".")[2]: split(path.read_bytes())[1] for path in (tmp_path / "reference").iterdir()}
     stored = receiver.stored()
     assert len(stored) == len(readable) == len(reference) >= 15
@@ -105,7 +81,7 @@ def test_dcmsend_recodes_nothing_but_implicit_vr(receiver: Running, readable: li
 def test_pynetdicom_sends_file_bytes(receiver: Running, samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)  # the file's bytes, unread
     entity = AE("ALICE")
-    pairs = sorted({(sample.sop_class, sample.transfer_syntax) for sample in samples})
+    pairs = contexts(samples)
     association = entity.associate("127.0.0.1", receiver.port, contexts=[build_context(*pair) for pair in pairs])
     assert association.is_established
     assert [context.transfer_syntax[0] for context in association.accepted_contexts] == [syntax for _, syntax in pairs]

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ from appliance.receiver import credentials
 from appliance.receiver.credentials import Credentials
 from appliance.receiver.guard import Refusal
 from appliance.receiver.limits import Limits, Patience
-from appliance.receiver.tls import AE_URI, ae_of
+from appliance.receiver.tls import AE_URI, ae_of, context
 from appliance.vault import intake
 
 TODAY = 1_790_000_000  # in 2026, when certificates that are made here begin
@@ -44,7 +45,7 @@ class Practice:
         self.shop = Workshop(directory / "shop")
         self.ct1 = self.issue("CT1")
         self.trust(self.ct1)
-        self.receiver = start(Limits(reserve=0, patience=patience), credentials=self.directory)
+        self.receiver = start(Limits(reserve=0, patience=patience), tls=partial(context, self.directory))
 
     @property
     def port(self) -> int:
