@@ -29,6 +29,7 @@ class File:
 
     durable: bytes = b""
     pending: list[tuple[int, bytes | None]] = field(default_factory=list)
+    mode: int = 0o600
 
     def whole(self) -> bytes:
         return _changed(self.durable, self.pending)
@@ -83,8 +84,13 @@ class Disk:
         self._tops = {top: self._read(top) for top in tops}
 
     def _read(self, path: Path) -> File | Directory:
-        made = Directory({one.name: self._read(one) for one in path.iterdir()}) if path.is_dir() else File(path.read_bytes())
-        return self._by_inode.setdefault(path.stat().st_ino, made)
+        found = path.stat()
+        made: File | Directory
+        if path.is_dir():
+            made = Directory({one.name: self._read(one) for one in path.iterdir()})
+        else:
+            made = File(path.read_bytes(), mode=found.st_mode)
+        return self._by_inode.setdefault(found.st_ino, made)
 
     def do(self, record: Record) -> None:
         """What is done elsewhere counts for nothing."""
@@ -177,6 +183,7 @@ class Remains:
                 os.link(written[id(one)], target)
             else:
                 target.write_bytes(self._content(one))
+                target.chmod(one.mode)
                 written[id(one)] = target
 
     def digest(self) -> int:

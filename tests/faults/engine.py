@@ -8,7 +8,7 @@ import itertools
 import os
 import random
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,15 +16,27 @@ from .apart import Child, Killed, apart
 from .disk import Disk, Remains
 from .line import Books, Instance, Line, instances
 from .oracle import judge
-from .shim import CONTROL, FILES, Fault, Kind, Plan, Shim, armed
+from .shim import FILES, Fault, Kind, Plan, Shim, armed
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EMFILE)
 TOPS = ("data", "keys")  # of an appliance's directories, those on a disk
+TRIES = 3  # of the ingester, after a fault that does not come again
+CALLS = 150  # on the way of one image; a random death later than that meets nobody
+
+Trial = Callable[[Path], tuple[bool, list[str]]]
+"""Gets a directory that does not exist. Returns whether its point was reached, and what is wrong."""
+
+Told = Callable[[bytes], set[str]]
+"""Who is acknowledged by what was sent to the world: SOP Instance UIDs."""
+
+
+def _marked(data: bytes) -> set[str]:
+    return set(data.decode().split())
 
 
 @dataclass
 class Summary:
-    """`points`: trials done. `findings`: what the oracle said, each with the point at which."""
+    """`points`: trials in which something was done to the appliance. `findings`: what the oracle said, each with the point at which."""
 
     points: int = 0
     findings: list[str] = field(default_factory=list)
@@ -38,9 +50,7 @@ class Engine:
         self._directory = directory
         self._mutate = mutate
         self._enough = enough
-        self._shim = Shim(Path(os.environ[CONTROL]))
         self._begin = directory / "begin"
-        self._judging: list[tuple[str, Path, Child]] = []
         self._numbers = itertools.count()
         apart(self._prepare)
 
@@ -49,115 +59,145 @@ class Engine:
         line.ingest.publish_key()
         line.stack.close()
 
-    # -- trials ----------------------------------------------------------------------------------------------------
+    # -- what is tried ---------------------------------------------------------------------------------------------
 
     def kills(self, sent: Sequence[Instance]) -> None:
         """A death before each call, and in the middle of each write."""
         for fault, kinds in ((Fault.KILL, FILES), (Fault.TEAR, Kind.WRITE)):
-            for at in itertools.count(1):
-                if not self._kill(sent, Plan(fault, at, kinds=kinds)) or self._done():
-                    break
-        self._drain()
+            self._try((self._kill(sent, Plan(fault, at, kinds=kinds)) for at in itertools.count(1)), to_the_end=False)
 
     def random_kills(self, dice: random.Random, count: int, longest: int) -> None:
         """So many deaths, each at some call on the way of some images."""
-        for _ in range(count):
+
+        def some() -> tuple[str, Trial]:
             sent = instances(dice.randint(1, longest))
             fault, kinds = dice.choice([(Fault.KILL, FILES), (Fault.TEAR, Kind.WRITE)])
-            self._kill(sent, Plan(fault, dice.randint(1, 60 * len(sent)), kinds=kinds))
-            if self._done():
-                break
-        self._drain()
+            return self._kill(sent, Plan(fault, dice.randint(1, CALLS + 20 * len(sent)), kinds=kinds))
 
-    def errors(self, sent: Sequence[Instance]) -> None:
-        """Each call fails with each error, and each write is cut short; the same process goes on, and nothing is to be seen of it."""
-        plans = [(Fault.FAIL, error, FILES) for error in ERRORS] + [(Fault.CUT, 0, Kind.WRITE)]
-        for fault, error, kinds in plans:
-            for at in itertools.count(1):
-                if not self._fail(sent, Plan(fault, at, error, kinds)) or self._done():
-                    break
+        self._try(some() for _ in range(count))
+
+    def errors(self, sent: Sequence[Instance], errors: Sequence[int] = ERRORS) -> None:
+        """Each call fails with each error, and each write is cut short; the same processes go on, and nothing is to be seen of it."""
+        for fault, error, kinds in [(Fault.CUT, 0, Kind.WRITE), *((Fault.FAIL, error, FILES) for error in errors)]:
+            self._try((self._fail(sent, Plan(fault, at, error, kinds)) for at in itertools.count(1)), to_the_end=False)
 
     def cuts(self, sent: Sequence[Instance], dice: random.Random, most: int) -> None:
         """A power cut after each call; of the states in which each may leave the disk all, or `most` at random."""
-        root, books = self._place()
+        root = self.copy(self._directory / "recorded")
         disk = Disk(*(root / top for top in TOPS))
-        with armed(self._shim, root, record=True):
-            apart(lambda: self._run(root, sent, self._shim_books(books)))
-        known: dict[int, None] = {}
-        acknowledged = set[str]()
-        for number, record in enumerate(self._shim.records()):
+        shim = Shim(self._directory / "recording")
+        apart(lambda: self._record(root, sent, shim))
+        self.cut(root, disk, shim, sent, dice, most)
+        shutil.rmtree(root)
+
+    def cut(
+        self, root: Path, disk: Disk, shim: Shim, sent: Sequence[Instance], dice: random.Random, most: int, told: Told = _marked
+    ) -> None:
+        """The same for what was recorded below `root`, from where something was told to the world for the first time."""
+        self._try(self._states(root, disk, shim, sent, dice, most, told))
+        if not self._done():
+            for top in TOPS:
+                disk.same_as(root / top)
+
+    def judged(self, what: str, root: Path, sent: Sequence[Instance], acknowledged: Collection[str]) -> None:
+        """What the oracle says of an appliance that others maltreated."""
+        self._settle(what, root, Child(lambda: (True, self._verdict(root, sent, acknowledged))))
+
+    def note(self, what: str, *findings: str) -> None:
+        """A point that others tried."""
+        self.summary.points += 1
+        self.summary.findings += [f"{what}: {finding}" for finding in findings]
+
+    # -- trials ----------------------------------------------------------------------------------------------------
+
+    def _kill(self, sent: Sequence[Instance], plan: Plan) -> tuple[str, Trial]:
+        def trial(root: Path) -> tuple[bool, list[str]]:
+            books = Books(root.with_name("acknowledged"))
+            self.copy(root)
+            killed = _dies(lambda: self._run(root, sent, books, plan))
+            return killed, self._verdict(root, sent, books.acknowledged())
+
+        return f"{plan.fault.name} at call {plan.at}", trial
+
+    def _fail(self, sent: Sequence[Instance], plan: Plan) -> tuple[str, Trial]:
+        def trial(root: Path) -> tuple[bool, list[str]]:
+            return self._run_on(self.copy(root), sent, plan)
+
+        return f"{plan.fault.name} {errno.errorcode.get(plan.error, '')} at call {plan.at}", trial
+
+    def _states(
+        self, was: Path, disk: Disk, shim: Shim, sent: Sequence[Instance], dice: random.Random, most: int, told: Told
+    ) -> Iterator[tuple[str, Trial]]:
+        known = set[int]()
+        acknowledged = frozenset[str]()
+        begun = False
+        for number, record in enumerate(shim.records()):
             disk.do(record)
             if record.kind is Kind.SEND:
-                acknowledged.add(record.data.decode())
-            for remains in disk.remains(dice, most):
-                digest = hash((remains.digest(), len(acknowledged)))
-                if digest not in known and not self._done():
-                    known[digest] = None
-                    self._cut(f"power cut after call {number}, {record.kind.name}", remains, root, sent, frozenset(acknowledged))
-        self._drain()
-        for top in TOPS:
-            disk.same_as(root / top)
-        shutil.rmtree(root)
+                begun = True
+                acknowledged |= told(record.data)
+            for remains in disk.remains(dice, most) if begun else ():
+                digest = hash((remains.digest(), acknowledged))
+                if digest not in known:
+                    known.add(digest)
+                    yield f"power cut after call {number}, {record.kind.name}", self._state(was, remains, sent, acknowledged)
 
-    # -- one trial -------------------------------------------------------------------------------------------------
-
-    def _kill(self, sent: Sequence[Instance], plan: Plan) -> bool:
-        """Whether it came to that."""
-        root, books = self._place()
-        with armed(self._shim, root, plan):
-            killed = _dies(Child(lambda: self._run(root, sent, books)))
-        self._judge(f"{plan.fault.name} at call {plan.at}", root, lambda: self._verdict(root, sent, books.acknowledged()))
-        return killed
-
-    def _fail(self, sent: Sequence[Instance], plan: Plan) -> bool:
-        root, books = self._place()
-        reached, findings = apart(lambda: self._run_on(root, sent, books, plan))
-        what = f"{plan.fault.name} {errno.errorcode.get(plan.error, '')} at call {plan.at}"
-        self._note(what, findings)
-        shutil.rmtree(root)
-        return bool(reached)
-
-    def _cut(self, what: str, remains: Remains, was: Path, sent: Sequence[Instance], acknowledged: frozenset[str]) -> None:
-        root = self._directory / f"{next(self._numbers)}"
-
-        def verdict() -> list[str]:
+    def _state(self, was: Path, remains: Remains, sent: Sequence[Instance], acknowledged: Collection[str]) -> Trial:
+        def trial(root: Path) -> tuple[bool, list[str]]:
+            root.mkdir()
             for top in TOPS:
                 remains.write(was / top, root / top)
-            return self._verdict(root, sent, acknowledged)
+            return True, self._verdict(root, sent, acknowledged)
 
-        root.mkdir()
-        self._judge(what, root, verdict)
+        return trial
 
-    # -- in a process of its own -----------------------------------------------------------------------------------
+    # -- each in a process of its own ------------------------------------------------------------------------------
 
-    def _run(self, root: Path, sent: Sequence[Instance], acknowledge: Callable[[Instance], None]) -> None:
+    def _run(self, root: Path, sent: Sequence[Instance], books: Books, plan: Plan) -> None:
         self._mutate()
         line = Line(root)
-        line.receive(sent, acknowledge)
-        line.take_in()
+        with armed(_own_shim(root), root, plan):
+            line.receive(sent, books)
+            line.take_in()
 
-    def _run_on(self, root: Path, sent: Sequence[Instance], books: Books, plan: Plan) -> tuple[bool, list[str]]:
-        """Whether the fault was met, and what is wrong then. Who is refused sends again, who meets trouble tries again."""
+    def _run_on(self, root: Path, sent: Sequence[Instance], plan: Plan) -> tuple[bool, list[str]]:
+        """Who is refused sends again, who meets trouble tries again."""
         self._mutate()
         line = Line(root)
+        shim = _own_shim(root)
+        books = Books(root.with_name("acknowledged"))
         findings = []
-        with armed(self._shim, root, plan):
-            refused = 0
+        with armed(shim, root, plan):
             for one in sent:
-                while one.uid not in books.acknowledged():
-                    try:
-                        line.receive([one], books)
-                    except OSError:
-                        refused += 1
-            for _ in range(3):
+                findings += self._send(line, one, books, plan, shim)
+            for _ in range(TRIES):
                 try:
                     line.take_in()
-                except Exception:  # noqa: BLE001 (as the ingester's loop does)
+                except Exception:  # noqa: BLE001, S112 (as the ingester's loop does)
                     continue
-            reached = self._shim.calls >= plan.at
-        if refused > 1:
-            findings.append(f"one fault refused {refused} images")
+            reached = shim.calls >= plan.at
         return reached, findings + judge(line, sent, books.acknowledged())
+
+    def _send(self, line: Line, one: Instance, books: Books, plan: Plan, shim: Shim) -> list[str]:
+        """Until it is acknowledged: at once, or at the second time if the fault was met at the first."""
+        before = shim.calls
+        try:
+            line.receive([one], books)
+        except OSError:
+            line.receive([one], books)
+            return []
+        failed = plan.fault is Fault.FAIL and before < plan.at <= shim.calls
+        return [f"instance {one.uid} was acknowledged although a call failed"] if failed else []
+
+    def _record(self, root: Path, sent: Sequence[Instance], shim: Shim) -> None:
+        """The record begins with the line's own start, up to the first mark; the other marks are who was acknowledged."""
+        self._mutate()
+        shim.obey()
+        with armed(shim, root, record=True):
+            line = Line(root)
+            shim.mark(b"")
+            line.receive(sent, lambda one: shim.mark(one.uid.encode()))
+            line.take_in()
 
     def _verdict(self, root: Path, sent: Sequence[Instance], acknowledged: Collection[str]) -> list[str]:
         self._mutate()
@@ -165,50 +205,50 @@ class Engine:
         line.restart()
         return judge(line, sent, acknowledged)
 
-    # -- books -----------------------------------------------------------------------------------------------------
+    # -- how -------------------------------------------------------------------------------------------------------
 
-    def _place(self) -> tuple[Path, Books]:
-        number = next(self._numbers)
-        root = self._directory / f"{number}"
-        shutil.copytree(self._begin, root, ignore=shutil.ignore_patterns("run"))
-        return root, Books(self._directory / f"{number}.acknowledged")
+    def _try(self, trials: Iterator[tuple[str, Trial]], *, to_the_end: bool = True) -> None:
+        """As many at a time as there are processors. Without `to_the_end`: until one does not reach its point."""
+        running: list[tuple[str, Path, Child]] = []
+        for what, trial in trials:
+            place = self._directory / f"{next(self._numbers)}"
+            place.mkdir()
+            running.append((what, place, Child(lambda trial=trial, place=place: trial(place / "box"))))  # type: ignore[misc]
+            if len(running) >= (os.cpu_count() or 1) and not (self._settle(*running.pop(0)) or to_the_end):
+                break
+            if self._done():
+                break
+        for one in running:
+            self._settle(*one)
 
-    def _shim_books(self, books: Books) -> Callable[[Instance], None]:
-        def acknowledge(one: Instance) -> None:
-            books(one)
-            self._shim.mark(one.uid.encode())
-
-        return acknowledge
-
-    def _judge(self, what: str, root: Path, verdict: Callable[[], list[str]]) -> None:
-        if len(self._judging) >= (os.cpu_count() or 1):
-            self._settle()
-        self._judging.append((what, root, Child(verdict)))
-
-    def _settle(self) -> None:
-        what, root, child = self._judging.pop(0)
+    def _settle(self, what: str, place: Path, child: Child) -> bool:
+        """Wait for a trial, and note what it found. Returns whether it reached its point."""
         try:
-            findings = child.result()
+            reached, findings = child.result()
         except AssertionError as error:
-            findings = [f"cannot be started again: {error}"]
-        self._note(what, findings)
-        shutil.rmtree(root)
-
-    def _drain(self) -> None:
-        while self._judging:
-            self._settle()
-
-    def _note(self, what: str, findings: Sequence[str]) -> None:
-        self.summary.points += 1
+            reached, findings = True, [f"does not start again: {error}"]
+        shutil.rmtree(place)
+        self.summary.points += reached
         self.summary.findings += [f"{what}: {finding}" for finding in findings]
+        return bool(reached)
 
     def _done(self) -> bool:
         return len(self.summary.findings) >= self._enough
 
+    def copy(self, root: Path) -> Path:
+        shutil.copytree(self._begin, root, ignore=shutil.ignore_patterns("run"))
+        return root
 
-def _dies(child: Child) -> bool:
+
+def _own_shim(root: Path) -> Shim:
+    shim = Shim(root.with_name("control"))
+    shim.obey()
+    return shim
+
+
+def _dies(work: Callable[[], object]) -> bool:
     try:
-        child.result()
+        apart(work)
     except Killed:
         return True
     return False

@@ -115,10 +115,12 @@ class Line:
         return ROUNDS
 
     def restart(self) -> None:
-        """What the receiver and the ingester do first, and then all that waits."""
+        """What the receiver and the ingester do first, then all that waits, and what the clock does a day later."""
         intake.sweep(self.stack.places.intake)
         self.ingest.publish_key()
         self.take_in()
+        for place in (self.stack.objects, self.quarantine):
+            place.sweep(self.stack.registry.knows_blob, 0)
 
 
 class Books:

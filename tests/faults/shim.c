@@ -44,14 +44,16 @@ static struct control *control;
 static char ours[1 << 16]; /* by descriptor: whether it is open below the root */
 static pthread_mutex_t writing_down = PTHREAD_MUTEX_INITIALIZER;
 
-__attribute__((constructor)) static void start(void) {
-  const char *name = getenv("FAULTS_CONTROL");
+/* From now on this process, and those it forks, do what stands in this file. */
+void faults_obey(const char *name) {
   int fd = name ? (int)syscall(SYS_openat, AT_FDCWD, name, O_RDWR | O_CLOEXEC, 0) : -1;
   if (fd < 0) return;
   void *place = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (place != MAP_FAILED) control = place;
   syscall(SYS_close, fd);
 }
+
+__attribute__((constructor)) static void start(void) { faults_obey(getenv("FAULTS_CONTROL")); }
 
 static int below(const char *path) {
   if (!control || !control->root[0] || !path) return 0;

@@ -73,7 +73,7 @@ class _Control(ctypes.Structure):
 
 
 class Shim:
-    """The control file. The processes that obey it are those started with `environment`."""
+    """A control file. The processes that obey it are those started with `environment`, and those under any shim that call `obey`."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -82,6 +82,9 @@ class Shim:
             file.write_bytes(bytes(ctypes.sizeof(_Control)))
         with file.open("r+b") as opened:
             self._control = _Control.from_buffer(mmap.mmap(opened.fileno(), ctypes.sizeof(_Control)))
+
+    def obey(self) -> None:
+        ctypes.CDLL(None).faults_obey(bytes(self.file))
 
     @property
     def calls(self) -> int:
