@@ -39,7 +39,7 @@ def instances(count: int, *, first: int = 1, study: str = "") -> list[Instance]:
     """Images of one examination of a patient whose name is to be found nowhere."""
     made = []
     for number in range(first, first + count):
-        file = dicom_file(CANARY, 1, "CT", f"Faults {study}", number, {"PatientComments": CANARY})
+        file = dicom_file(CANARY, 1, "CT", "Faults", number, {"PatientComments": CANARY, "StudyDescription": study})
         made.append(Instance(uid_of(file), dataset_of(file)))
     return made
 

@@ -19,7 +19,7 @@ SETTLED = 120  # seconds in which all must have come to rest once nobody kills a
 
 
 class Modality(threading.Thread):
-    """Sends until it is told to stop; what is not acknowledged is sent again."""
+    """Sends one image after the other until it is told to stop; one that is not acknowledged is sent again."""
 
     def __init__(self, port: int, study: int, books: Books) -> None:
         super().__init__()
@@ -27,28 +27,31 @@ class Modality(threading.Thread):
         self._port = port
         self._study = study
         self._books = books
+        self._left: list[Instance] = []
         self._enough = threading.Event()
 
     def run(self) -> None:
         while not self._enough.is_set():
-            one = instances(1, first=len(self.sent) + 1, study=f"{self._study}")[0]
-            self.sent.append(one)
-            while not self._send(one):
+            try:
+                with Peer(self._port) as peer:
+                    peer.associate()
+                    while not self._enough.is_set():
+                        self._store(peer)
+            except (AssertionError, OSError):  # the association ended, or there was none
                 time.sleep(0.02)
 
     def stop(self) -> None:
         self._enough.set()
 
-    def _send(self, one: Instance) -> bool:
-        try:
-            with Peer(self._port) as peer:
-                peer.associate()
-                stored = peer.store(one.uid, one.dataset) == 0
-        except (AssertionError, OSError):
-            return False
-        if stored:
-            self._books(one)
-        return stored
+    def acknowledged(self) -> set[str]:
+        return self._books.acknowledged()
+
+    def _store(self, peer: Peer) -> None:
+        if not self._left:
+            self._left += instances(1, first=len(self.sent) + 1, study=f"{self._study}")
+            self.sent += self._left
+        if peer.store(self._left[0].uid, self._left[0].dataset) == 0:
+            self._books(self._left.pop())
 
 
 def load(engine: Engine, place: Path, dice: random.Random, kills: int, modalities: int = 2) -> None:
@@ -66,7 +69,8 @@ def load(engine: Engine, place: Path, dice: random.Random, kills: int, modalitie
             engine.note("kill")
         for sender in senders:
             sender.stop()
-        until(lambda: box.revive() or not any(sender.is_alive() for sender in senders), "all is acknowledged", SETTLED)
+        for sender in senders:
+            sender.join(SETTLED)
         until(lambda: box.revive() or not any((box.root / "data/intake/new").iterdir()), "the intake is empty", SETTLED)
     finally:
         for sender in senders:
@@ -74,4 +78,5 @@ def load(engine: Engine, place: Path, dice: random.Random, kills: int, modalitie
             sender.join()
         box.stop()
     sent = [one for sender in senders for one in sender.sent]
-    engine.judged(f"after {kills} kills", box.root, sent, {one.uid for one in sent})
+    known = set[str]().union(*(sender.acknowledged() for sender in senders))
+    engine.judged(f"after {kills} kills", box.root, sent, known)

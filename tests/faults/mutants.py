@@ -174,19 +174,19 @@ def _nothing(*given: object, **more: object) -> int:
 
 
 class Mutant(NamedTuple):
-    """`trial`: the engine's method that must notice; `sentence`: what the oracle says then."""
+    """`part`: of what is tried, that which must notice; `sentence`: what the oracle says then."""
 
     mutate: Callable[[], object]
-    trial: str
+    part: str
     sentence: str
 
 
 LOST = "was acknowledged and is lost"
 
 MUTANTS = (
-    Mutant(no_fdatasync, "cuts", "what looked complete was set aside"),
-    Mutant(rename_before_sync, "cuts", "what looked complete was set aside"),
-    Mutant(no_fsync_of_new, "cuts", LOST),
+    Mutant(no_fdatasync, "random-cuts", "what looked complete was set aside"),
+    Mutant(rename_before_sync, "random-cuts", "what looked complete was set aside"),
+    Mutant(no_fsync_of_new, "random-cuts", LOST),
     Mutant(acknowledge_before_publish, "kills", LOST),
     Mutant(unfinished_is_success, "errors", "although a call failed"),
     Mutant(short_write_is_whole, "errors", LOST),
@@ -196,8 +196,8 @@ MUTANTS = (
     Mutant(plain_spool, "kills", "holds plain text"),
     Mutant(unlink_before_commit, "kills", LOST),
     Mutant(rename_for_link, "kills", LOST),
-    Mutant(no_fsync_of_objects, "cuts", LOST),
-    Mutant(commit_without_sync, "cuts", "is damaged"),
+    Mutant(no_fsync_of_objects, "random-cuts", LOST),
+    Mutant(commit_without_sync, "random-cuts", "is damaged"),
     Mutant(registered_is_new, "kills", LOST),
     Mutant(broken_connection_is_kept, "errors", LOST),
 )

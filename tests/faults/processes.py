@@ -10,6 +10,8 @@ from pathlib import Path
 
 from running import free_port, listens, until
 
+from appliance.disk.places import Places
+
 from .shim import Shim
 
 
@@ -19,6 +21,7 @@ class Processes:
     def __init__(self, root: Path, shim: Shim, names: Sequence[str]) -> None:
         self.port = free_port()
         self.root = root
+        Places(root / "data", root / "keys", root / "run").prepare(users=False)
         given = {
             "data_dir": root / "data",
             "key_dir": root / "keys",

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wire import CT, Peer
+from running import until
+from wire import Peer
 
 from .disk import Disk
 from .engine import ERRORS, TOPS, Engine
@@ -36,8 +37,6 @@ class Receiving:
                     reached, status = _try(box, shim, one, Plan(fault, at, kinds=kinds))
                     if status == SUCCESS:
                         books(one)
-                    elif not reached:
-                        self._engine.note("no fault", f"status {status}")
                     _until_acknowledged(box, one, books)
                     if not reached:
                         break
@@ -68,7 +67,7 @@ class Receiving:
             with armed(shim, box.root, record=True):
                 for _ in range(count):
                     one = self._next(sent)
-                    assert peer.store(one.uid, one.dataset, sop_class=CT) == SUCCESS
+                    assert peer.store(one.uid, one.dataset) == SUCCESS
         told = {uid for record in shim.records() for uid in acknowledged(record.data)}
         assert told == {one.uid for one in sent}, "the shim did not see the answers"
         self._engine.cut(box.root, disk, shim, sent, dice, most, acknowledged)
@@ -109,13 +108,20 @@ def _store(peer: Peer, one: Instance) -> int | None:
 
 
 def _until_acknowledged(box: Processes, one: Instance, books: Books) -> None:
-    if one.uid in books.acknowledged():
-        return
-    box.wait()
-    with Peer(box.port) as peer:
-        peer.associate()
-        assert _store(peer, one) == SUCCESS, "what was refused once is refused for good"
-    books(one)
+    """By a receiver that may just be dying, or starting."""
+
+    def sent() -> bool:
+        box.revive()
+        try:
+            with Peer(box.port) as peer:
+                peer.associate()
+                return _store(peer, one) == SUCCESS
+        except OSError:
+            return False
+
+    if one.uid not in books.acknowledged():
+        until(sent, "what was refused once is taken", 30, every=0.02)
+        books(one)
 
 
 def acknowledged(data: bytes) -> set[str]:
