@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818
     """It was killed before it was done."""
 
 
@@ -43,7 +43,7 @@ def apart(work: Callable[[], Any]) -> Any:
 def _do(work: Callable[[], Any], write: int) -> None:
     try:
         answer = True, work()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (the parent is told)
         answer = False, traceback.format_exc()
     with os.fdopen(write, "wb") as pipe:
         pickle.dump(answer, pipe)

@@ -19,7 +19,7 @@ from .shim import Kind, Record
 PAGE = 4096  # bytes: what a cache writes back at a time
 
 
-class Incomplete(AssertionError):
+class Incomplete(AssertionError):  # noqa: N818
     """The record does not tell all that was done: a call was made that the shim does not see."""
 
 

@@ -1,6 +1,5 @@
-"""The model of the disk keeps what was synced, and nothing else is sure. Its record tells all that was done, or it says that it does not."""
+"""The model of the disk keeps what was synced, and nothing else is sure. Its record tells all that was done, or it says so."""
 
-import os
 import random
 import subprocess
 import sys
@@ -145,4 +144,4 @@ def test_a_fault_meets_the_call_it_is_meant_for(tried: Tried, fault: Fault, at: 
 
 def test_only_what_is_below_the_root_counts(tried: Tried, tmp_path: Path) -> None:
     tried.run(f"os.close(os.open({str(tmp_path / 'beside')!r}, os.O_WRONLY | os.O_CREAT))")
-    assert (tried.shim.calls, os.path.exists(tmp_path / "beside")) == (0, True)
+    assert (tried.shim.calls, (tmp_path / "beside").exists()) == (0, True)

@@ -21,7 +21,9 @@ def compiler() -> None:
     need("cc")
 
 
-@pytest.mark.parametrize("part", ["kills", "errors", "cuts", "random-kills", "random-cuts", "receiver-kills", "receiver-errors", "receiver-cuts", "load"])
+@pytest.mark.parametrize(
+    "part", ["kills", "errors", "cuts", "random-kills", "random-cuts", "receiver-kills", "receiver-errors", "receiver-cuts", "load"]
+)
 def test_nothing_is_lost(part: str) -> None:
     done = faults(part, "--seed", f"{FIXED}")
     assert done.returncode == 0, done.stdout[-5000:]

@@ -55,7 +55,9 @@ def test_other_bytes_under_its_uid_are_not_what_was_sent(line: Line) -> None:
 
 
 def test_two_revisions_are_too_many(line: Line) -> None:
-    line.receive([Instance(SENT[0].uid, SENT[0].dataset + b"\xfc\xff\xfc\xffOB\0\0\2\0\0\0\0\0")], lambda _: None)  # trailing padding, PS3.10 7.2
+    line.receive(
+        [Instance(SENT[0].uid, SENT[0].dataset + b"\xfc\xff\xfc\xffOB\0\0\2\0\0\0\0\0")], lambda _: None
+    )  # trailing padding, PS3.10 7.2
     line.take_in()
     assert f"instance {SENT[0].uid} is there 2 times" in judge(line, SENT, all_of(SENT))
 
