@@ -30,6 +30,7 @@ ROOM: Final = 4 << 30  # bytes; the receiver leaves 1 GiB free, and a box is sma
 SHORT: Final[dict[str, Part]] = {
     "kills": lambda engine, _, __: engine.kills(instances(1)),
     "errors": lambda engine, _, dice: engine.errors(instances(1), [dice.choice(ERRORS)]),
+    "short-writes": lambda engine, _, __: engine.short_writes(instances(1)),
     "cuts": lambda engine, _, dice: engine.cuts(instances(1), dice, ALL),
     "random-kills": lambda engine, _, dice: engine.random_kills(dice, 60, 4),
     "random-cuts": lambda engine, _, dice: engine.cuts(instances(2), dice, 3),

@@ -77,9 +77,13 @@ class Engine:
         self._try(some() for _ in range(count))
 
     def errors(self, sent: Sequence[Instance], errors: Sequence[int] = ERRORS) -> None:
-        """Each call fails with each error, and each write is cut short; the same processes go on, and nothing is to be seen of it."""
-        for fault, error, kinds in [(Fault.CUT, 0, Kind.WRITE), *((Fault.FAIL, error, FILES) for error in errors)]:
-            self._try((self._fail(sent, Plan(fault, at, error, kinds)) for at in itertools.count(1)), to_the_end=False)
+        """Each call fails with each of the errors; the same processes go on, and nothing is to be seen of it."""
+        for error in errors:
+            self._try((self._fail(sent, Plan(Fault.FAIL, at, error, FILES)) for at in itertools.count(1)), to_the_end=False)
+
+    def short_writes(self, sent: Sequence[Instance]) -> None:
+        """Of each write the disk takes only the first half."""
+        self._try((self._fail(sent, Plan(Fault.CUT, at, kinds=Kind.WRITE)) for at in itertools.count(1)), to_the_end=False)
 
     def cuts(self, sent: Sequence[Instance], dice: random.Random, most: int) -> None:
         """A power cut after each call; of the states in which each may leave the disk all, or `most` at random."""
@@ -123,7 +127,7 @@ class Engine:
         def trial(root: Path) -> tuple[bool, list[str]]:
             return self._run_on(self.copy(root), sent, plan)
 
-        return f"{plan.fault.name} {errno.errorcode.get(plan.error, '')} at call {plan.at}", trial
+        return f"{plan.fault.name} {errno.errorcode.get(plan.error, 'short')} at call {plan.at}", trial
 
     def _states(
         self, was: Path, disk: Disk, shim: Shim, sent: Sequence[Instance], dice: random.Random, most: int, told: Told

@@ -189,7 +189,7 @@ MUTANTS = (
     Mutant(no_fsync_of_new, "random-cuts", LOST),
     Mutant(acknowledge_before_publish, "kills", LOST),
     Mutant(unfinished_is_success, "errors", "although a call failed"),
-    Mutant(short_write_is_whole, "errors", LOST),
+    Mutant(short_write_is_whole, "short-writes", LOST),
     Mutant(no_discard, "errors", "was left half written"),
     Mutant(no_sweep, "kills", "was left half written"),
     Mutant(sweep_of_new, "kills", LOST),

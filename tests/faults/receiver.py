@@ -57,7 +57,7 @@ class Receiving:
                     if not reached:
                         break
                     wrong = [*([f"status {status}, not {expected}"] if status != expected else []), *(f"{name} is left" for name in left)]
-                    self._engine.note(f"{fault.name} {errno.errorcode.get(error, '')} at call {at} of the receiver", *wrong)
+                    self._engine.note(f"{fault.name} {errno.errorcode.get(error, 'short')} at call {at} of the receiver", *wrong)
 
     def cuts(self, dice: random.Random, count: int, most: int) -> None:
         """The power is cut after each call; what was sent as an answer before counts as acknowledged."""

@@ -12,6 +12,8 @@ from .mutants import MUTANTS, Mutant
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
+RANDOM = ("random-kills", "random-cuts", "load")
+PARTS = ("kills", "errors", "short-writes", "cuts", "receiver-kills", "receiver-errors", "receiver-cuts", *RANDOM)
 FIXED = 20260102
 FRESH = int(os.environ.get("SEED", secrets.randbelow(1 << 32)))
 
@@ -21,9 +23,7 @@ def compiler() -> None:
     need("cc")
 
 
-@pytest.mark.parametrize(
-    "part", ["kills", "errors", "cuts", "random-kills", "random-cuts", "receiver-kills", "receiver-errors", "receiver-cuts", "load"]
-)
+@pytest.mark.parametrize("part", PARTS)
 def test_nothing_is_lost(part: str) -> None:
     done = faults(part, "--seed", f"{FIXED}")
     assert done.returncode == 0, done.stdout[-5000:]
@@ -32,7 +32,7 @@ def test_nothing_is_lost(part: str) -> None:
     assert int(points[1]) >= 8
 
 
-@pytest.mark.parametrize("part", ["random-kills", "random-cuts", "load"])
+@pytest.mark.parametrize("part", RANDOM)
 def test_nothing_is_lost_this_time(part: str) -> None:
     done = faults(part, "--seed", f"{FRESH}")
     assert done.returncode == 0, f"SEED={FRESH}\n{done.stdout[-5000:]}"
