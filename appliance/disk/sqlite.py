@@ -119,10 +119,21 @@ class Connections:
 
     @contextmanager
     def write(self) -> Iterator[Database]:
-        """`write` on the calling thread's connection; this process's writers queue here instead of polling the file lock."""
+        """`write` on the calling thread's connection; this process's writers queue here instead of polling the file lock.
+
+        A connection that met trouble is not used again: one for which the file could not be opened for writing would never write.
+        """
         db = self.here()
-        with self._writing, write(db):
-            yield db
+        try:
+            with self._writing, write(db):
+                yield db
+        except sqlite3.OperationalError:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._open.pop(threading.current_thread()).close()
 
     def close(self) -> None:
         """Close every connection. No thread may be using one."""

@@ -106,3 +106,16 @@ def test_not_a_database(tmp_path: Path) -> None:
     with pytest.raises(Problem) as refused:
         connect(tmp_path / "missing.sqlite3", read_only=True)
     assert refused.value.code is Code.UNAVAILABLE
+
+
+def test_a_connection_that_met_trouble_is_not_used_again(tmp_path: Path) -> None:
+    """Without a descriptor to spare (EMFILE), SQLite opens for reading only, and would stay so."""
+    connections = Connections(tmp_path / "a.sqlite3")
+    connections.here().conn.execute("CREATE TABLE t (a)")
+    connections._open[threading.current_thread()].close()
+    connections._open[threading.current_thread()] = connect(tmp_path / "a.sqlite3", read_only=True)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"), connections.write() as db:
+        db.conn.execute("INSERT INTO t VALUES (1)")
+    with connections.write() as db:
+        db.conn.execute("INSERT INTO t VALUES (1)")
+    connections.close()
