@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from .domain.errors import Code, Problem
+from .domain.node import ae_title, endpoint
 from .domain.residency import REGION, aws, is_in_eu
 
 PREFIX = "BILDBRIEF_"
@@ -111,13 +112,6 @@ def _host(text: str) -> str:
         raise ValueError("is no IP address; give the address to listen on, 0.0.0.0 for all") from None
 
 
-def _ae_title(text: str) -> str:
-    # PS3.5 6.2, AE: at most 16 characters of the default repertoire, no backslash or control characters.
-    if not 1 <= len(text) <= 16 or not text.isascii() or not text.isprintable() or "\\" in text or text != text.strip():
-        raise ValueError("is no AE title; give 1 to 16 ASCII characters without a backslash")
-    return text
-
-
 def _web_address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
@@ -133,10 +127,7 @@ def _mirror(text: str) -> str:
 
 
 def _endpoint(text: str) -> Endpoint:
-    parts = urlsplit(f"//{text}")
-    if not parts.hostname or not parts.port or parts.netloc != text or parts.username is not None:
-        raise ValueError("is no address with a port; give one like 192.168.1.20:8443")
-    return Endpoint(parts.hostname, parts.port)
+    return Endpoint(*endpoint(text))
 
 
 def _listening(text: str) -> Endpoint:
@@ -172,7 +163,7 @@ SETTINGS: dict[str, Setting] = {
     "run_dir": Setting(Path, "/run/bildbrief", "where the processes' sockets are"),
     "dicom_host": Setting(_host, "0.0.0.0", "address the DICOM receiver listens on"),  # noqa: S104
     "dicom_port": Setting(_PORT, "11112", "port of the DICOM receiver"),
-    "ae_title": Setting(_ae_title, "BILDBRIEF", "AE title of the DICOM receiver"),
+    "ae_title": Setting(ae_title, "BILDBRIEF", "AE title of the DICOM receiver"),
     "instance_limit": Setting(_integer(1 << 20, 1 << 36), str(4 << 30), "largest instance accepted, in bytes"),
     "desk_host": Setting(_host, "0.0.0.0", "address the desk listens on"),  # noqa: S104
     "desk_port": Setting(_PORT, "8081", "port of the desk (practice network only)"),

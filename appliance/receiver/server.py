@@ -15,11 +15,11 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
+from ..domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from ..log import log
 from ..vault import intake
 from .layer import Exchange, Patience, Server, extend
 from .messages import Context, Messages, Session
-from .part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .syntaxes import TRANSFER_SYNTAXES, VERIFICATION, choose, is_storage
 
 _COME_BACK = (0x02, 0x03, 0x01)  # PS3.8 9.3.4: rejected-transient, by the presentation layer, temporary congestion
