@@ -1,6 +1,7 @@
 """The one place that constructs: from a configuration to the parts of one process, each made when first asked for, once."""
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from .config import Config, now_of
 from .deeds.checking import Checking
@@ -29,6 +30,9 @@ from .registry import Registry
 from .registry.settings import Settings
 from .vault.blobs import Blobs, Local
 from .vault.s3 import open_mirror
+
+if TYPE_CHECKING:
+    from .deeds.sending import Sending
 
 
 class Appliance:
@@ -130,6 +134,12 @@ class Appliance:
     @cached_property
     def inspecting(self) -> Inspecting:
         return Inspecting(self.registry, self.objects, self.keyholder)
+
+    @cached_property
+    def sending(self) -> "Sending":
+        from .deeds.sending import Sending  # here: it brings pynetdicom, which most processes do without
+
+        return Sending(self.registry, self.objects, self.keyholder, self.now, self.config.ae_title)
 
     @cached_property
     def retention(self) -> Retention:

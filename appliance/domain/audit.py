@@ -38,6 +38,8 @@ class Action(StrEnum):
     REPORT_READ = "report-read"
     DOWNLOAD_STARTED = "download-started"
     DOWNLOAD_ENDED = "download-ended"
+    SENDING_STARTED = "sending-started"
+    SENDING_ENDED = "sending-ended"
     OBJECTS_MIRRORED = "objects-mirrored"
     OBJECTS_UNMIRRORED = "objects-unmirrored"
     MIRROR_FAILED = "mirror-failed"

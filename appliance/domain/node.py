@@ -18,7 +18,7 @@ class Node:
 
 
 def ae_title(text: str) -> str:
-    """An AE title (PS3.5 6.2, AE): at most 16 characters of the default repertoire, no backslash or control characters. Raises ValueError."""
+    """An AE title: at most 16 characters of the default repertoire, no backslash or control characters (PS3.5 6.2). Raises ValueError."""
     if not 1 <= len(text) <= 16 or not text.isascii() or not text.isprintable() or "\\" in text or text != text.strip():
         raise ValueError("is no AE title; give 1 to 16 ASCII characters without a backslash")
     return text
@@ -27,9 +27,13 @@ def ae_title(text: str) -> str:
 def endpoint(text: str) -> tuple[str, int]:
     """HOST:PORT. Raises ValueError."""
     parts = urlsplit(f"//{text}")
-    if not parts.hostname or not parts.port or parts.netloc != text or parts.username is not None:
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if not parts.hostname or not port or parts.netloc != text or parts.username is not None:
         raise ValueError("is no address with a port; give one like 192.168.1.20:8443")
-    return parts.hostname, parts.port
+    return parts.hostname, port
 
 
 def node(text: str) -> Node:
