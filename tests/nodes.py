@@ -26,6 +26,11 @@ TITLE = "PACS"
 Answer = Callable[[Event], Dataset | int]
 
 
+def dataset_of(file: bytes) -> bytes:
+    """What stands behind the file meta information, whose length is its first element's value (PS3.10 7.1)."""
+    return file[144 + struct.unpack("<I", file[140:144])[0] :]
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -101,6 +106,11 @@ class Archive:
         self.associations = 0
         self.released = 0
         self.callers: set[str] = set()
+        self.longest = 0  # P-DATA-TF that came, in bytes without its head
+
+    def came(self, event: Event) -> None:
+        if event.data[0] == 4:
+            self.longest = max(self.longest, len(event.data) - 6)
 
     def requested(self, event: Event) -> None:
         with self._lock:
@@ -133,7 +143,12 @@ def archive(
     for name, value in settings.items():
         setattr(entity, name, value)
     made = Archive(answer)
-    handlers = [(evt.EVT_C_STORE, made.store), (evt.EVT_REQUESTED, made.requested), (evt.EVT_RELEASED, made.ended)]
+    handlers = [
+        (evt.EVT_C_STORE, made.store),
+        (evt.EVT_REQUESTED, made.requested),
+        (evt.EVT_RELEASED, made.ended),
+        (evt.EVT_DATA_RECV, made.came),
+    ]
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=tls)
     try:
         yield node(Node(TITLE, "127.0.0.1", server.server_address[1])), made
@@ -168,13 +183,14 @@ def read_pdu(connection: socket.socket) -> bytes:
     return head + _exactly(connection, struct.unpack(">xxL", head)[0])
 
 
-def accept(connection: socket.socket) -> None:
-    """Accept everything that is proposed."""
+def accept(connection: socket.socket, syntax: str | None = None) -> None:
+    """Accept everything that is proposed, or, against all rules, something else in its place."""
     request = A_ASSOCIATE_RQ()
     request.decode(read_pdu(connection))
     wish = request.to_primitive()
     for context in wish.presentation_context_definition_list:
         context.result = 0
+        context.transfer_syntax = [syntax] if syntax else context.transfer_syntax
     wish.result = 0
     wish.presentation_context_definition_results_list = wish.presentation_context_definition_list
     connection.sendall(A_ASSOCIATE_AC(wish).encode())

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from nodes import archive, free_port, orthanc, storescp
+from nodes import archive, dataset_of, free_port, orthanc, storescp
 from pydicom.filereader import read_file_meta_info
 from stack import Stack, dicom_file
 from structlog.testing import capture_logs
@@ -37,10 +37,7 @@ def test_every_byte_arrives(stack: Stack, sending: Sending, tmp_path: Path) -> N
         sent = sending.send("alma", study_id, node)
     assert [each.outcome.result for each in sent] == [Result.SENT] * 3
     assert [each.object_id for each in sent] == [row.object_id for row in stack.registry.instances(study_id)]
-    came = [path.read_bytes() for path in (tmp_path / "pacs").iterdir()]
-    assert {content[content.index(b"\x08\x00\x05\x00CS") :] for content in came} == {
-        file[file.index(b"\x08\x00\x05\x00CS") :] for file in FILES
-    }
+    assert {dataset_of(path.read_bytes()) for path in (tmp_path / "pacs").iterdir()} == {dataset_of(file) for file in FILES}
     assert told(stack, study_id) == [
         ("alma", Action.SENDING_STARTED, '{"ae":"PACS","count":3}'),
         ("alma", Action.SENDING_ENDED, '{"ae":"PACS","count":3,"sent":3}'),

@@ -94,9 +94,9 @@ def test_a_slow_answer_byte_by_byte_is_no_answer() -> None:
 def test_nothing_is_read_ahead_of_a_peer_that_stops_reading() -> None:
     pulled = 0
 
-    def endless() -> Iterator[bytes]:
+    def large() -> Iterator[bytes]:
         nonlocal pulled
-        while True:
+        for _ in range(4096):
             pulled += 1 << 16
             yield bytes(1 << 16)
 
@@ -107,10 +107,10 @@ def test_nothing_is_read_ahead_of_a_peer_that_stops_reading() -> None:
 
     reading = threading.Event()
     with scripted(script) as node:
-        outcome = sent(node, endless())
+        outcome = sent(node, large())
         reading.set()
     assert outcome == Outcome(Result.LOST, Reason.SILENT)
-    assert pulled < 32 << 20, "only what the sockets hold"
+    assert pulled < 32 << 20, "of 256 MiB only what the sockets hold"
 
 
 @pytest.mark.parametrize(
@@ -162,6 +162,15 @@ def test_other_answers_to_a_proposal(answer: bytes, reason: Reason) -> None:
 
     with scripted(script) as node:
         assert sent(node) == Outcome(Result.LOST, reason)
+
+
+def test_a_syntax_that_was_not_proposed_is_none() -> None:
+    def script(connection: socket.socket) -> None:
+        accept(connection, "1.2.840.10008.1.2")
+        read_pdu(connection)
+
+    with scripted(script) as node:
+        assert sent(node) == Outcome(Result.NOT_ACCEPTED, Reason.TRANSFER_SYNTAX)
 
 
 def test_a_response_in_pieces_and_with_a_dataset_counts() -> None:

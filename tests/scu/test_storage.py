@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from nodes import Node, archive, orthanc, storescp
+from nodes import Node, archive, dataset_of, orthanc, storescp
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
@@ -18,7 +18,7 @@ from tls_pair import Pair
 
 from appliance.domain.errors import Code, Problem
 from appliance.receiver.syntaxes import TRANSFER_SYNTAXES
-from appliance.scu.association import Patience
+from appliance.scu.association import FRAGMENT, Patience
 from appliance.scu.negotiation import CONTEXTS
 from appliance.scu.reasons import Reason
 from appliance.scu.storage import Instance, Outcome, Result, send
@@ -43,8 +43,7 @@ def instance(number: int, sop_class: str = CT, syntax: str = EXPLICIT, content: 
 def file(path: Path) -> Instance:
     """A file, read in pieces."""
     meta = read_file_meta_info(path)
-    offset = 144 + struct.unpack("<I", path.read_bytes()[140:144])[0]
-    content = path.read_bytes()[offset:]
+    content = dataset_of(path.read_bytes())
     pieces = [content[at : at + 1000] for at in range(0, len(content), 1000)]
     made = instance(0, str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID), pieces)
     return Instance(made.sop_class, str(meta.MediaStorageSOPInstanceUID), made.transfer_syntax, made.dataset)
@@ -60,15 +59,10 @@ def results(outcomes: Sequence[Outcome]) -> list[tuple[Result, Reason | None]]:
 
 def kept(directory: Path) -> dict[str, tuple[str, bytes]]:
     """What storescp wrote: transfer syntax and dataset, by SOP Instance UID."""
-    found = {}
-    for path in directory.iterdir():
-        meta = read_file_meta_info(path)
-        content = path.read_bytes()
-        found[str(meta.MediaStorageSOPInstanceUID)] = (
-            str(meta.TransferSyntaxUID),
-            content[144 + struct.unpack("<I", content[140:144])[0] :],
-        )
-    return found
+    metas = {path: read_file_meta_info(path) for path in directory.iterdir()}
+    return {
+        str(meta.MediaStorageSOPInstanceUID): (str(meta.TransferSyntaxUID), dataset_of(path.read_bytes())) for path, meta in metas.items()
+    }
 
 
 def bulk(number: int) -> bytes:
@@ -163,12 +157,14 @@ def test_a_peer_with_short_pdus_gets_short_fragments() -> None:
     with archive([(CT, [EXPLICIT])], maximum_pdu_size=4097) as (node, peer):
         assert results(sent(node, instance(1, content=(bulk(1), b"", bulk(2))))) == [(Result.SENT, None)]
     assert peer.kept["1.2.3.1"] == bulk(1) + bulk(2)
+    assert peer.longest == 4096, "no longer than it takes, and even"
 
 
 def test_a_peer_that_takes_pdus_of_any_length() -> None:
     with archive([(CT, [EXPLICIT])], maximum_pdu_size=0) as (node, peer):
         assert results(sent(node, instance(1, content=(bulk(1),)))) == [(Result.SENT, None)]
     assert peer.kept["1.2.3.1"] == bulk(1)
+    assert peer.longest == FRAGMENT + 6
 
 
 def test_no_context_is_accepted() -> None:
