@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from .domain.errors import Code, Problem
+from .domain.modalities import Modality, modalities, nodes
 from .domain.node import ae_title, endpoint
 from .domain.residency import REGION, aws, is_in_eu
 
@@ -38,6 +39,8 @@ class Config:
     dicom_port: int
     ae_title: str
     instance_limit: int
+    modalities: tuple[Modality, ...] | None
+    storage_commitment: bool
     desk_host: str
     desk_port: int
     desk_url: str
@@ -165,6 +168,8 @@ SETTINGS: dict[str, Setting] = {
     "dicom_port": Setting(_PORT, "11112", "port of the DICOM receiver"),
     "ae_title": Setting(ae_title, "BILDBRIEF", "AE title of the DICOM receiver"),
     "instance_limit": Setting(_integer(1 << 20, 1 << 36), str(4 << 30), "largest instance accepted, in bytes"),
+    "modalities": Setting(modalities, None, "systems that send to us, and where they can be called: AE@ADDRESS:PORT, separated by commas"),
+    "storage_commitment": Setting(_yes_no, "no", "yes: tell a modality that asks that its images are kept; read the manual first"),
     "desk_host": Setting(_host, "0.0.0.0", "address the desk listens on"),  # noqa: S104
     "desk_port": Setting(_PORT, "8081", "port of the desk (practice network only)"),
     "desk_url": Setting(_web_address, "http://127.0.0.1:8081", "address staff open in the browser"),
@@ -282,6 +287,10 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         found.append("BILDBRIEF_MIRROR_ACCESS_KEY and BILDBRIEF_MIRROR_SECRET_KEY belong together; give both or neither.")
     if values["key_provider"] == "pkcs11" and not (values["pkcs11_module"] and values["pkcs11_token"]):
         found.append("BILDBRIEF_KEY_PROVIDER is pkcs11; give BILDBRIEF_PKCS11_MODULE and BILDBRIEF_PKCS11_TOKEN too.")
+    if values["storage_commitment"] and not nodes(values["modalities"] or ()):
+        found.append(
+            "BILDBRIEF_STORAGE_COMMITMENT needs a modality that can be called: give BILDBRIEF_MODALITIES one like CT1@192.168.1.30:104."
+        )
     bucket = (values["mirror_url"] or "").startswith("s3:")
     known = values["mirror_declared_eu"] or is_in_eu(values["mirror_endpoint"] or aws(values["mirror_region"] or REGION))
     if bucket and not known:

@@ -46,6 +46,7 @@ def _keyholder(config: Config, ready: Event, stop: Event) -> None:
 
 
 def _receiver(config: Config, ready: Event, stop: Event) -> None:
+    from .domain.modalities import nodes
     from .receiver.server import Limits, Receiver
 
     receiver = Receiver(
@@ -55,6 +56,7 @@ def _receiver(config: Config, ready: Event, stop: Event) -> None:
         ae_title=config.ae_title,
         limits=Limits(instance=config.instance_limit),
         now=now_of(config),
+        committed_to=nodes(config.modalities or ()) if config.storage_commitment else None,
     )
     ready.set()
     receiver.serve(stop)
@@ -65,7 +67,7 @@ def _ingester(config: Config, ready: Event, stop: Event) -> None:
     from .ingester import serve
 
     with closing(Appliance(config, "ingester")) as app:
-        serve(app.ingest, app.completing, ready, stop)
+        serve(app.ingest, app.completing, ready, stop, app.committing if config.storage_commitment else None)
 
 
 def _clock(config: Config, ready: Event, stop: Event) -> None:

@@ -8,6 +8,7 @@ from .statuses import Status
 C_STORE = 0x0001
 C_ECHO = 0x0030
 C_CANCEL = 0x0FFF
+N_ACTION = 0x0130
 
 
 class Abuse(Exception):  # noqa: N818 (it is the peer's, not ours)
@@ -16,13 +17,14 @@ class Abuse(Exception):  # noqa: N818 (it is the peer's, not ours)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request as its command set puts it. A UID that makes no sense is ""."""
+    """A request as its command set puts it. A UID that makes no sense is "". `action`: the Action Type ID of N-ACTION, else 0."""
 
     field: int
     message_id: int
     has_dataset: bool
     sop_class: str
     sop_instance: str
+    action: int = 0
 
 
 def decode(data: bytes) -> Command:
@@ -39,17 +41,19 @@ def _request(values: dict[int, bytes]) -> Command:
         raise Abuse("a response to no request")
     if field == C_CANCEL:
         return Command(field, 0, False, "", "")
+    to_act = field == N_ACTION
     return Command(
         field,
         commandset.number(values, commandset.MESSAGE_ID),
         commandset.number(values, commandset.DATASET_TYPE) != commandset.NO_DATASET,
-        commandset.uid(values, commandset.AFFECTED_SOP_CLASS),
-        commandset.uid(values, commandset.AFFECTED_SOP_INSTANCE),
+        commandset.uid(values, commandset.REQUESTED_SOP_CLASS if to_act else commandset.AFFECTED_SOP_CLASS),
+        commandset.uid(values, commandset.REQUESTED_SOP_INSTANCE if to_act else commandset.AFFECTED_SOP_INSTANCE),
+        commandset.number(values, commandset.ACTION_TYPE) if to_act else 0,
     )
 
 
 def respond(request: Command, status: Status) -> bytes:
-    """The command set of the response to a request (PS3.7 9.3.1.2, 9.3.5.2)."""
+    """The command set of the response to a request (PS3.7 9.3.1.2, 9.3.5.2, 10.3.4.2)."""
     return commandset.encode(
         {
             commandset.AFFECTED_SOP_CLASS: request.sop_class,
@@ -59,5 +63,6 @@ def respond(request: Command, status: Status) -> bytes:
             commandset.STATUS: status.code,
             commandset.COMMENT: status.comment,
             commandset.AFFECTED_SOP_INSTANCE: request.sop_instance,
+            **({commandset.ACTION_TYPE: request.action} if request.field == N_ACTION else {}),
         }
     )

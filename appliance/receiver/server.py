@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +16,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
+from ..domain.commitment import PUSH_MODEL
 from ..domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from ..log import log
 from ..vault import intake
@@ -41,7 +43,19 @@ class Limits:
 class Receiver:
     """Listens from the moment it is made; answers while `serve` runs. `port` is the one it got when asked for port 0."""
 
-    def __init__(self, intake_dir: Path, *, host: str, port: int, ae_title: str, limits: Limits, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        intake_dir: Path,
+        *,
+        host: str,
+        port: int,
+        ae_title: str,
+        limits: Limits,
+        now: Callable[[], int],
+        committed_to: Collection[str] | None = None,
+    ) -> None:
+        """`committed_to`: the AE titles to whom storage commitment can be reported; None: it is not offered."""
+        self._committed_to = committed_to
         self._intake = intake_dir
         self._limits = limits
         self._now = now
@@ -98,7 +112,7 @@ class Receiver:
             association.kill()
             return
         log.info("association requested", **who)
-        _settle_contexts(association, request.presentation_context_definition_list)
+        _settle_contexts(association, request.presentation_context_definition_list, commits=self._committed_to is not None)
         cast(Exchange, association.dimse).open(lambda: self._messages(association, files, calling, called))
 
     def _files(self) -> intake.Association | None:
@@ -124,16 +138,17 @@ class Receiver:
                 room=lambda: intake.room(self._intake),
                 instance_limit=self._limits.instance,
                 reserve=self._limits.reserve,
+                ask=partial(files.begin, request=True) if calling in (self._committed_to or ()) else None,
             )
         )
 
 
-def _settle_contexts(association: Association, proposed: Iterable[PresentationContext]) -> None:
+def _settle_contexts(association: Association, proposed: Iterable[PresentationContext], *, commits: bool) -> None:
     """Make the choice for each proposed context; pynetdicom then finds nothing else to choose.
 
     Support is declared for just what is proposed: so any storage class is taken, and no list of all is copied for each association.
     """
-    supported = {VERIFICATION}
+    supported = {VERIFICATION, PUSH_MODEL} if commits else {VERIFICATION}
     for context in proposed:
         chosen = choose(context.transfer_syntax)
         if chosen is not None and is_storage(str(context.abstract_syntax)):

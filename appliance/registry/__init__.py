@@ -19,6 +19,7 @@ from ..domain.errors import Code, Problem
 from ..domain.study import StudyState
 from .rows import (
     AuditRow,
+    CommitmentRow,
     Counts,
     InstanceRow,
     ObjectRow,
@@ -201,6 +202,10 @@ class Registry:
         (row,) = self._query("SELECT count(*) AS waiting, coalesce(sum(attempts > 0), 0) AS failed FROM outbox")
         return row["waiting"], row["failed"]
 
+    def commitments_due(self, now: int) -> list[CommitmentRow]:
+        """What modalities asked and is to be looked at, oldest first."""
+        return self._rows(CommitmentRow, "due_at <= ? ORDER BY asked_at, request_id", [now])
+
     def users(self) -> list[UserRow]:
         return self._rows(UserRow, "1 ORDER BY created_at, user_id")
 
@@ -346,6 +351,7 @@ def _select(database: Database, row: type[R], where: str, values: Sequence[Any])
 __all__ = [
     "AuditRow",
     "Change",
+    "CommitmentRow",
     "Counts",
     "InstanceRow",
     "ObjectRow",

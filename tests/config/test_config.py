@@ -1,12 +1,14 @@
 """One frozen configuration, and one error that lists everything wrong with it."""
 
 from dataclasses import fields
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from appliance.config import PREFIX, SETTINGS, Config, Endpoint, read, require_secrets
 from appliance.domain.errors import Problem
+from appliance.domain.modalities import Modality
 
 # A value for each setting that is not its default, as written and as read.
 DISTINCT = {
@@ -17,6 +19,8 @@ DISTINCT = {
     "dicom_port": ("104", 104),
     "ae_title": ("PRAXIS 7", "PRAXIS 7"),
     "instance_limit": ("2_000_000", 2_000_000),
+    "modalities": ("CT1@192.168.1.30:104", (Modality("CT1", ip_network("192.168.1.30"), 104),)),
+    "storage_commitment": ("yes", True),
     "desk_host": ("127.0.0.3", "127.0.0.3"),
     "desk_port": ("9001", 9001),
     "desk_url": ("https://desk.example/", "https://desk.example"),
