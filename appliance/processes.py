@@ -103,6 +103,7 @@ def _desk(config: Config, ready: Event, stop: Event) -> None:
         language=config.language,
         timezone=config.timezone,
         mirrored=config.mirror_url is not None,
+        commits=config.storage_commitment,
         rehearse_days=config.rehearse_days,
     )
     serve(parts, host=config.desk_host, port=config.desk_port, ready=ready, stop=stop, trusted_proxy=config.trusted_proxy)

@@ -86,9 +86,9 @@ class Listening:
 
 @contextmanager
 def listening(*, port: int = 0, provides: bool = True) -> Iterator[tuple[Node, Listening]]:
-    """`provides` False: it does not let anybody be the provider."""
+    """`provides` False: it accepts the context and does not say that anybody may be the provider in it."""
     entity = AE(TITLE)
-    entity.add_supported_context(PUSH_MODEL, scu_role=True, scp_role=provides)
+    entity.add_supported_context(PUSH_MODEL, scu_role=provides or None, scp_role=provides or None)
     made = Listening()
     server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, made.take)])
     try:

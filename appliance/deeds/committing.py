@@ -21,7 +21,7 @@ from ..log import log
 from ..registry import CommitmentRow, Registry
 from ..vault import intake
 from ..vault.columns import open_column, seal_column
-from ..vault.keys import derive, object_key, tag
+from ..vault.keys import object_key, tag
 from ..vault.sealed import Kind, Reader
 from .proving import Proving
 
@@ -151,12 +151,11 @@ class Committing:
 
     def _sealed(self, request_id: str, request: Request, failures: Sequence[Failure | None] | None) -> bytes:
         content = [request.calling, request.transaction, request.references, failures]
-        return seal_column(self._key(), content, table=CommitmentRow.TABLE, row=request_id)
+        return seal_column(self._keyholder.uid_key(), content, table=CommitmentRow.TABLE, row=request_id)
 
     def _opened(self, row: CommitmentRow) -> tuple[Request, list[Failure | None] | None]:
-        calling, transaction, references, failures = open_column(self._key(), row.about, table=CommitmentRow.TABLE, row=row.request_id)
+        calling, transaction, references, failures = open_column(
+            self._keyholder.uid_key(), row.about, table=CommitmentRow.TABLE, row=row.request_id
+        )
         request = Request(calling, transaction, tuple(Reference(*each) for each in references))
         return request, None if failures is None else [None if each is None else Failure(each) for each in failures]
-
-    def _key(self) -> bytes:
-        return derive(self._keyholder.uid_key(), "bildbrief/v1/commitment")

@@ -64,6 +64,7 @@ def set_up(app: Flask, parts: DeskParts) -> None:
             "notices": _notices(session),
             "overview": _overview(parts) if session else None,
             "mirrored": parts.mirrored,
+            "commits": parts.commits,
             "rehearse_days": parts.rehearse_days,
             "practice": parts.settings.practice(),
             "day": partial(tongue.date, spoken),

@@ -13,7 +13,10 @@ from ..registry.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskParts:
-    """`desk_url` is what staff open, `public_url` what letters print; `mirrored`: a mirror is configured."""
+    """`desk_url` is what staff open, `public_url` what letters print; `mirrored`: a mirror is configured.
+
+    `commits`: modalities are told that their images are kept.
+    """
 
     worklist: Worklist
     inspecting: Inspecting
@@ -27,4 +30,5 @@ class DeskParts:
     language: str
     timezone: str
     mirrored: bool
+    commits: bool
     rehearse_days: int

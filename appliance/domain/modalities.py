@@ -57,8 +57,8 @@ def _modality(text: str) -> Modality:
 
 def _split(place: str) -> tuple[str, str | None]:
     """Address and port. Without brackets the colons of IPv6 are its own."""
-    if place.startswith("["):
+    if place.startswith("[") and (place.endswith("]") or "]:" in place):
         address, _, rest = place[1:].partition("]")
-        return address, rest.removeprefix(":") if rest else None
+        return address, rest[1:] if rest else None
     address, colon, port = place.partition(":")
     return (address, port) if colon and ":" not in port else (place, None)

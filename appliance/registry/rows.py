@@ -179,7 +179,7 @@ class OutboxRow(Row):
 class CommitmentRow(Row):
     """A modality's question whether its images are kept. `tag` recognises the same question; `judged_at` None: no answer yet.
 
-    `attempts` counts tries to report the answer; `about` is sealed under a key of the ingester's.
+    `attempts` counts tries to report the answer; `about` is sealed under the uid secret.
     """
 
     TABLE: ClassVar[str] = "commitments"

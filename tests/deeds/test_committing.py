@@ -182,6 +182,17 @@ def test_what_is_on_its_way_is_waited_for(house: House, ear: Listening, stack: S
     assert [told.kept for told in ear.heard()] == [[uid]]
 
 
+def test_it_is_not_looked_at_all_the_time(house: House, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(Proving, "judge", lambda *_: looks.append(stack.now()))
+    house.ask(wish("1.2.3"))
+    began = stack.now()
+    for _ in range(AGAIN + 1):
+        house.work()
+        stack.now.pass_by(1)
+    assert looks == [began, began + AGAIN]
+
+
 def test_an_unknown_instance_is_given_its_time_and_no_more(house: House, ear: Listening, stack: Stack) -> None:
     house.ask(wish("1.2.3"))
     stack.now.pass_by(ARRIVAL - 1)

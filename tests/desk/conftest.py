@@ -34,6 +34,7 @@ def parts(stack: Stack, cage: Cage) -> DeskParts:
         language="de",
         timezone="Europe/Berlin",
         mirrored=False,
+        commits=False,
         rehearse_days=0,
     )
 

@@ -2,13 +2,14 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from pdfs import a_pdf, words_of
 from stack import Stack
-from visitor import Browser
+from visitor import PASSWORD, Browser
 
-from appliance.desk import DeskParts
+from appliance.desk import DeskParts, create_app
 from appliance.domain.audit import Action
 from appliance.domain.codes import read_code, read_password
 from appliance.domain.share import DAY, ShareState
@@ -228,6 +229,14 @@ def test_files_set_aside_are_listed_with_their_reason(stack: Stack, alma: Browse
 
 def test_the_strip_says_how_the_mirror_is(stack: Stack, parts: DeskParts, alma: Browser, alice: str) -> None:
     assert "No mirror is set up" in alma.get("/").text
+
+
+def test_the_desk_says_what_scanners_are_told(stack: Stack, parts: DeskParts) -> None:
+    stack.staff.add("operator", login="alma", name="Alma Anker", password=PASSWORD, role="admin")
+    for commits in (False, True):
+        browser = Browser(create_app(replace(parts, commits=commits)).test_client())
+        browser.log_in()
+        assert ("Scanners are told that their images are kept here" in browser.get("/").text) == commits
 
 
 def test_both_languages(alma: Browser) -> None:

@@ -6,7 +6,12 @@ from test_operations import TOP
 
 from appliance import __version__
 from appliance.config import SETTINGS
+from appliance.deeds.committing import GIVE_UP, PATIENCE
+from appliance.deeds.proving import ARRIVAL, SAFETY
+from appliance.dicom.commitment import REFERENCE_LIMIT
+from appliance.domain.commitment import Failure
 from appliance.domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from appliance.receiver.messages import ACTION_LIMIT
 from appliance.receiver.server import Limits
 from appliance.receiver.statuses import Status
 from appliance.receiver.syntaxes import LOSSY_SYNTAXES, REFUSED_SYNTAXES, REVERSIBLE_SYNTAXES, is_storage
@@ -16,7 +21,13 @@ from appliance.scu.storage import judge
 
 CONFORMANCE = (TOP / "docs/conformance.md").read_text()
 
-OF_DICOM = ("ae_title", "dicom_host", "dicom_port", "instance_limit")
+OF_DICOM = ("ae_title", "dicom_host", "dicom_port", "instance_limit", "modalities", "storage_commitment")
+FAILURES = {
+    Failure.PROCESSING: "it is here, but not as it was received",
+    Failure.NO_SUCH_INSTANCE: f"it is not here, and did not come within {ARRIVAL} s of the request",
+    Failure.CLASS_CONFLICT: "it is here with another SOP class",
+    Failure.RESOURCES: f"it is here, but {SAFETY} s after the request still not on the mirror, or its key in no backup",
+}
 ANSWERS = ("0000", "0001", "0107", "0116", "B000", "B006", "B007", "0110", "0122", "0124", "A700", "A900", "C000")
 
 
@@ -65,9 +76,11 @@ TABLES = {
     "refused": table("| transfer syntax | name | why |", [(f"`{uid}`", UID(uid).name, why) for uid, why in REFUSED_SYNTAXES.items()]),
     "statuses": table("| status | Error Comment (0000,0902) |", [(f"{each.code:04X}H", each.comment or "–") for each in Status]),
     "answers": table("| status | taken as |", [(f"{code}H", judge(int(code, 16), "").result) for code in ANSWERS]),
+    "failures": table("| Failure Reason (0008,1197) | when |", [(f"{each:04X}H", FAILURES[each]) for each in Failure]),
     "limits": limits(),
     "settings": table(
-        "| setting | default | meaning |", [(f"`{name}`", f"`{SETTINGS[name].default}`", SETTINGS[name].meaning) for name in OF_DICOM]
+        "| setting | default | meaning |",
+        [(f"`{name}`", f"`{SETTINGS[name].default}`" if SETTINGS[name].default else "–", SETTINGS[name].meaning) for name in OF_DICOM],
     ),
     "sop-classes": sop_classes(),
 }
@@ -81,3 +94,8 @@ def test_tables_are_those_of_the_code(name: str) -> None:
 
 def test_every_table_is_shown() -> None:
     assert [name for name in TABLES if f"<!-- /{name} -->" not in CONFORMANCE] == []
+
+
+def test_numbers_in_sentences() -> None:
+    assert f"at most {ACTION_LIMIT:,} bytes\nand {REFERENCE_LIMIT:,} references" in CONFORMANCE
+    assert (PATIENCE, GIVE_UP) == ((10, 30, 60, 300, 900, 3600), 86_400), "as the page says"
