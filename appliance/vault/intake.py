@@ -150,9 +150,9 @@ def requests(directory: Path) -> Iterator[Arrived]:
 def _published(directory: Path, end: str) -> Iterator[Arrived]:
     new = directory / "new"
     with os.scandir(new) as entries:
-        names = sorted(entry.name for entry in entries)
+        names = sorted(entry.name for entry in entries if entry.name.endswith(end))
     for name in names:
-        if match := name.endswith(end) and _NAME.fullmatch(name.removesuffix(end)):
+        if match := _NAME.fullmatch(name.removesuffix(end)):
             arrived_at, object_id, key_id, envelope = match.groups()
             yield Arrived(new / name, object_id, key_id, _bytes(envelope), int(arrived_at, 16))
 
