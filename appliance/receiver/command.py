@@ -17,7 +17,7 @@ class Abuse(Exception):  # noqa: N818 (it is the peer's, not ours)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request as its command set puts it. A UID that makes no sense is "". `action`: the Action Type ID of N-ACTION, else 0."""
+    """A request as its command set puts it. A UID that makes no sense is "". `action`: the Action Type ID, 0 for none."""
 
     field: int
     message_id: int
@@ -48,7 +48,7 @@ def _request(values: dict[int, bytes]) -> Command:
         commandset.number(values, commandset.DATASET_TYPE) != commandset.NO_DATASET,
         commandset.uid(values, commandset.REQUESTED_SOP_CLASS if to_act else commandset.AFFECTED_SOP_CLASS),
         commandset.uid(values, commandset.REQUESTED_SOP_INSTANCE if to_act else commandset.AFFECTED_SOP_INSTANCE),
-        commandset.number(values, commandset.ACTION_TYPE) if to_act else 0,
+        commandset.number(values, commandset.ACTION_TYPE) if commandset.ACTION_TYPE in values else 0,
     )
 
 
@@ -63,6 +63,6 @@ def respond(request: Command, status: Status) -> bytes:
             commandset.STATUS: status.code,
             commandset.COMMENT: status.comment,
             commandset.AFFECTED_SOP_INSTANCE: request.sop_instance,
-            **({commandset.ACTION_TYPE: request.action} if request.field == N_ACTION else {}),
+            **({commandset.ACTION_TYPE: request.action} if request.action else {}),
         }
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
+from ..domain import commandset
 from ..domain.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
 from ..log import log
 from . import part10
@@ -16,7 +17,6 @@ from .statuses import Status
 from .syntaxes import is_storage
 
 COMMAND, LAST = 1, 2  # bits of a message control header (PS3.8 E.2)
-_COMMAND_LIMIT = 16 << 10  # bytes; a C-STORE request takes some 200
 ACTION_LIMIT = 8 << 20  # bytes of action information: some 50,000 references
 _OF_ACTION = {Status.NO_SPACE: Status.NO_ROOM, Status.TOO_LARGE: Status.NO_ROOM}
 """What is said of an action in place of what is said of an instance (PS3.7 Annex C)."""
@@ -87,7 +87,7 @@ class Messages:
             if self._message is not None:
                 raise Abuse("a command within a dataset")
             self._command += data
-            if len(self._command) > _COMMAND_LIMIT:
+            if len(self._command) > commandset.LIMIT:
                 raise Abuse("a command set that does not end")
             if not control & LAST:
                 return None
