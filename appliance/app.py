@@ -1,9 +1,11 @@
 """The one place that constructs: from a configuration to the parts of one process, each made when first asked for, once."""
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from .config import Config, now_of
 from .deeds.checking import Checking
+from .deeds.committing import Committing
 from .deeds.completing import Completing
 from .deeds.delivery import Delivery
 from .deeds.ingest import Ingest
@@ -12,6 +14,7 @@ from .deeds.journal import Journal
 from .deeds.manifest import Manifests
 from .deeds.mirroring import Mirroring
 from .deeds.opening import Opening
+from .deeds.proving import Proving
 from .deeds.reburying import Reburying
 from .deeds.reports import Reports
 from .deeds.retention import Retention
@@ -21,6 +24,7 @@ from .deeds.sweeping import Sweeping
 from .deeds.worklist import Worklist
 from .dicom.cage import Cage
 from .disk.places import Places
+from .domain.modalities import nodes
 from .domain.retention import Terms
 from .domain.share import DAY
 from .keyholder.client import Keyholder
@@ -29,6 +33,9 @@ from .registry import Registry
 from .registry.settings import Settings
 from .vault.blobs import Blobs, Local
 from .vault.s3 import open_mirror
+
+if TYPE_CHECKING:
+    from .deeds.sending import Sending
 
 
 class Appliance:
@@ -130,6 +137,21 @@ class Appliance:
     @cached_property
     def inspecting(self) -> Inspecting:
         return Inspecting(self.registry, self.objects, self.keyholder)
+
+    @cached_property
+    def sending(self) -> "Sending":
+        from .deeds.sending import Sending  # here: it brings pynetdicom, which most processes do without
+
+        return Sending(self.registry, self.objects, self.keyholder, self.now, self.config.ae_title)
+
+    @cached_property
+    def committing(self) -> Committing:
+        from .scu.commitment import report  # here: it brings pynetdicom, which nobody needs unless it is asked for
+
+        config = self.config
+        proving = Proving(self.registry, self.objects, self.keyholder, self.now, mirrored=config.mirror_url is not None)
+        known = nodes(config.modalities or ())
+        return Committing(self.places.intake, self.registry, self.keyholder, self.cage, proving, self.now, report, known, config.ae_title)
 
     @cached_property
     def retention(self) -> Retention:

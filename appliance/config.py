@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from .domain.errors import Code, Problem
-from .domain.modalities import Modality, is_ae_title
+from .domain.modalities import Modality, nodes
 from .domain.modalities import parse as parse_modalities
+from .domain.node import ae_title, endpoint
 from .domain.residency import REGION, aws, is_in_eu
 
 PREFIX = "BILDBRIEF_"
@@ -52,6 +53,7 @@ class Config:
     dicom_pdu_seconds: int
     dicom_idle_seconds: int
     dicom_rate: int
+    storage_commitment: bool
     desk_host: str
     desk_port: int
     desk_url: str
@@ -126,12 +128,6 @@ def _host(text: str) -> str:
         raise ValueError("is no IP address; give the address to listen on, 0.0.0.0 for all") from None
 
 
-def _ae_title(text: str) -> str:
-    if not is_ae_title(text):
-        raise ValueError("is no AE title; give 1 to 16 ASCII characters without a backslash")
-    return text
-
-
 def _web_address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
@@ -147,10 +143,7 @@ def _mirror(text: str) -> str:
 
 
 def _endpoint(text: str) -> Endpoint:
-    parts = urlsplit(f"//{text}")
-    if not parts.hostname or not parts.port or parts.netloc != text or parts.username is not None:
-        raise ValueError("is no address with a port; give one like 192.168.1.20:8443")
-    return Endpoint(parts.hostname, parts.port)
+    return Endpoint(*endpoint(text))
 
 
 def _listening(text: str) -> Endpoint:
@@ -188,7 +181,7 @@ SETTINGS: dict[str, Setting] = {
     "dicom_port": Setting(_PORT, "11112", "port of the DICOM receiver, unencrypted"),
     "dicom_tls_port": Setting(_PORT, "2762", "port of the DICOM receiver for TLS; open when there is a certificate"),
     "dicom_plain": Setting(_yes_no, "yes", "no: the DICOM receiver is reached by TLS only"),
-    "ae_title": Setting(_ae_title, "BILDBRIEF", "AE title of the DICOM receiver"),
+    "ae_title": Setting(ae_title, "BILDBRIEF", "AE title of the DICOM receiver"),
     "modalities": Setting(
         parse_modalities,
         None,
@@ -206,6 +199,7 @@ SETTINGS: dict[str, Setting] = {
     "dicom_pdu_seconds": Setting(_integer(1, 600), "30", "time for one PDU, and until the next one of an instance"),
     "dicom_idle_seconds": Setting(_integer(1, 86_400), "120", "time an association may be idle between instances"),
     "dicom_rate": Setting(_integer(0, 1 << 30), "1024", "least bytes a second of an instance under way"),
+    "storage_commitment": Setting(_yes_no, "no", "yes: tell a modality that asks that its images are kept; read the manual first"),
     "desk_host": Setting(_host, "0.0.0.0", "address the desk listens on"),  # noqa: S104
     "desk_port": Setting(_PORT, "8081", "port of the desk (practice network only)"),
     "desk_url": Setting(_web_address, "http://127.0.0.1:8081", "address staff open in the browser"),
@@ -327,6 +321,10 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         found.append("BILDBRIEF_MIRROR_ACCESS_KEY and BILDBRIEF_MIRROR_SECRET_KEY belong together; give both or neither.")
     if values["key_provider"] == "pkcs11" and not (values["pkcs11_module"] and values["pkcs11_token"]):
         found.append("BILDBRIEF_KEY_PROVIDER is pkcs11; give BILDBRIEF_PKCS11_MODULE and BILDBRIEF_PKCS11_TOKEN too.")
+    if values["storage_commitment"] and not nodes(values["modalities"] or ()):
+        found.append(
+            "BILDBRIEF_STORAGE_COMMITMENT needs a modality that can be called: give BILDBRIEF_MODALITIES one like CT1@192.168.1.30:104."
+        )
     bucket = (values["mirror_url"] or "").startswith("s3:")
     known = values["mirror_declared_eu"] or is_in_eu(values["mirror_endpoint"] or aws(values["mirror_region"] or REGION))
     if bucket and not known:

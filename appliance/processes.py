@@ -52,6 +52,7 @@ def _receiver(config: Config, ready: Event, stop: Event) -> None:
     import pydicom.config
 
     from .certificates import end_of
+    from .domain.modalities import nodes
     from .receiver import tls
     from .receiver.limits import Limits, Patience
     from .receiver.server import Address, Receiver
@@ -84,6 +85,7 @@ def _receiver(config: Config, ready: Event, stop: Event) -> None:
         modalities=config.modalities or (),
         now=now_of(config),
         tls=partial(tls.context, places.dicom),
+        committed_to=nodes(config.modalities or ()) if config.storage_commitment else None,
     )
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # of UIDs in requests, which we compare and never read
     gc.freeze()  # workers share what is here by now
@@ -97,7 +99,7 @@ def _ingester(config: Config, ready: Event, stop: Event) -> None:
     from .ingester import serve
 
     with closing(Appliance(config, "ingester")) as app:
-        serve(app.ingest, app.completing, ready, stop)
+        serve(app.ingest, app.completing, ready, stop, app.committing if config.storage_commitment else None)
 
 
 def _clock(config: Config, ready: Event, stop: Event) -> None:
@@ -135,6 +137,7 @@ def _desk(config: Config, ready: Event, stop: Event) -> None:
         timezone=config.timezone,
         mirrored=config.mirror_url is not None,
         wide_open=config.modalities is None,
+        commits=config.storage_commitment,
         rehearse_days=config.rehearse_days,
         certificate_end=lambda: end_of(app.places.dicom),
     )

@@ -19,6 +19,7 @@ from ..supervisor import health as health_of
 from .common import as_json, operator, out, told
 from .dicom import dicom, listening
 from .keys import keys
+from .send import send
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -119,6 +120,9 @@ def _flat(content: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
 @main.group()
 def study() -> None:
     """Studies: what has been received."""
+
+
+study.add_command(send)
 
 
 @study.command("list")

@@ -96,7 +96,8 @@ class Ingest:
 
     def retire_keys(self) -> None:
         """Let the keyholder destroy intake keys of days gone by that no waiting file needs."""
-        self._keyholder.retire_intake_keys(sorted({arrived.key_id for arrived in intake.waiting(self._intake)}))
+        waiting = (*intake.waiting(self._intake), *intake.requests(self._intake))
+        self._keyholder.retire_intake_keys(sorted({arrived.key_id for arrived in waiting}))
 
     def run_once(self) -> int:
         """Take the oldest waiting files, at most a batch. Returns how many there were."""

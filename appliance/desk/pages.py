@@ -67,6 +67,7 @@ def set_up(app: Flask, parts: DeskParts) -> None:
             "certificate_end": _ending_soon(parts),
             "mirrored": parts.mirrored,
             "wide_open": parts.wide_open,
+            "commits": parts.commits,
             "rehearse_days": parts.rehearse_days,
             "practice": parts.settings.practice(),
             "day": partial(tongue.date, spoken),

@@ -17,6 +17,7 @@ class DeskParts:
     `wide_open`: whoever is in the network may send images.
 
     `certificate_end` tells until when (UTC seconds) modalities can send by TLS; None: they do not.
+    `commits`: modalities are told that their images are kept.
     """
 
     worklist: Worklist
@@ -32,5 +33,6 @@ class DeskParts:
     timezone: str
     mirrored: bool
     wide_open: bool
+    commits: bool
     rehearse_days: int
     certificate_end: Callable[[], int | None] = lambda: None

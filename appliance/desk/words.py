@@ -57,6 +57,8 @@ _HAPPENINGS: Final = {
     Action.SHARE_LEFT: N_("Closed by its reader"),
     Action.DOWNLOAD_STARTED: N_("Download begun"),
     Action.DOWNLOAD_ENDED: N_("Download ended"),
+    Action.SENDING_STARTED: N_("Sending to %(ae)s begun: %(count)s images"),
+    Action.SENDING_ENDED: N_("Sent to %(ae)s: %(sent)s of %(count)s images"),
 }
 """What a study's history shows; the rest is for the audit log."""
 

@@ -18,21 +18,23 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
+from ..domain.commitment import Request
 from ..domain.errors import Code, Problem
 from ..domain.study import Described
 from ..log import log
+from . import commitment
 from .facts import Pictures, from_json
 from .pipe import Closed, Garbled, Late, Pipe
 from .reasons import Reason
 from .scan import Scan, Verdict, scan
-from .worker import DESCRIBE, DONE, FAILED, PAGES, READY, RENDER
+from .worker import COMMITMENT, DESCRIBE, DONE, FAILED, PAGES, READY, RENDER
 
 Read = Callable[[int, int], Iterable[bytes]]
 """The bytes of a file from start to stop, in pieces of any size."""
 
 _START_SECONDS: Final = 60
 _JOBS: Final = 500  # then a worker is replaced, so that whatever a file did to it does not last
-_ANSWER_LIMITS: Final = {DESCRIBE: 256 << 10, RENDER: 8 << 20, PAGES: 64 << 20}
+_ANSWER_LIMITS: Final = {DESCRIBE: 256 << 10, RENDER: 8 << 20, PAGES: 64 << 20, COMMITMENT: 8 << 20}
 _SIDE_LIMIT: Final = 1280
 
 
@@ -100,6 +102,16 @@ class Cage:
             return Failed(Reason.TOO_LARGE)
         answer = self._ask(PAGES, [pdf])
         return answer if isinstance(answer, Failed) or (answer and all(map(_is_webp, answer))) else self._lied(PAGES)
+
+    def commitment(self, file: bytes) -> Request | Failed:
+        """What a storage commitment request asks for."""
+        answer = self._ask(COMMITMENT, [file])
+        if isinstance(answer, Failed):
+            return answer
+        try:
+            return commitment.check(answer[0])
+        except (ValueError, IndexError):
+            return self._lied(COMMITMENT)
 
     def status(self) -> dict[str, Any]:
         """Counts since the start, and under `held` which limits the last started worker reported to hold (empty before the first)."""

@@ -11,12 +11,9 @@ from typing import Final, cast
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from .. import __version__
+from ..domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .walk import EXPLICIT, PREAMBLE
 
-IMPLEMENTATION_CLASS_UID: Final = "2.25.144960046991242092885127754387306770433"
-"""Ours for good, made from a UUID (PS3.5 B.2): it names the implementation, not a release."""
-IMPLEMENTATION_VERSION_NAME: Final = f"BILDBRIEF_{__version__}"[:16]
 UTF_8: Final = "ISO_IR 192"
 
 Value = str | int | bytes | Sequence[Mapping[str, "Value"]]

@@ -16,6 +16,7 @@ PAGES: Final = 3
 READY: Final = 4
 DONE: Final = 5
 FAILED: Final = 6
+COMMITMENT: Final = 7
 
 _RESERVE: Final = 1 << 20  # given back when memory runs out, so that there is some to say so
 
@@ -48,6 +49,7 @@ def main() -> None:
 
 
 def _answer(kind: int, parts: list[bytes]) -> tuple[int, list[bytes]]:
+    from . import commitment
     from .describe import describe
     from .facts import to_json
     from .reasons import Reason
@@ -59,6 +61,8 @@ def _answer(kind: int, parts: list[bytes]) -> tuple[int, list[bytes]]:
             return DONE, [to_json(describe(parts[0]))]
         if kind == PAGES:
             return DONE, pages(parts[0])
+        if kind == COMMITMENT:
+            return DONE, [commitment.read(parts[0])]
         pictures = render(parts[1], parts[2], **json.loads(parts[0]))
         return DONE, [json.dumps([pictures.width, pictures.height]).encode(), pictures.thumb, pictures.large]
     except CannotRender as refusal:
@@ -79,7 +83,7 @@ def _load() -> None:
     from pydicom.charset import python_encoding
     from pydicom.pixels.decoders.base import _PIXEL_DATA_DECODERS
 
-    from . import describe, render  # noqa: F401
+    from . import commitment, describe, render  # noqa: F401
 
     Image.init()
     for name in (*python_encoding.values(), "cp1252", "utf-16-le"):

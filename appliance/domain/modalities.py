@@ -1,15 +1,16 @@
 """The modalities a practice names: who may send, from where, and where it is called back.
 
 Written `AE@ADDRESS` or `AE@ADDRESS:PORT`, several with commas: `CT1@192.168.1.20:104, *@10.0.0.0/24`. `*` is any AE title; an address
-may be a network. An IPv6 address stands in brackets: `MR1@[fd00::20]:104`.
+may be a network. With a port, an IPv6 address stands in brackets: `MR1@[fd00::20]:104`.
 """
 
 import ipaddress
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_FORM = re.compile(r"(?P<title>[^@]+)@(?:\[(?P<six>[^\]]+)\]|(?P<four>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
+from .node import Node, ae_title
+
+ANY = "*"
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -20,23 +21,42 @@ class Modality:
 
     ae_title: str
     network: ipaddress.IPv4Network | ipaddress.IPv6Network
-    port: int | None
+    port: int | None = None
 
     @property
     def known(self) -> bool:
         """Whether it names one machine. Such a one has places of its own."""
-        return self.ae_title != "*" and self.network.num_addresses == 1
+        return self.ae_title != ANY and self.network.num_addresses == 1
+
+    @property
+    def node(self) -> Node | None:
+        """Whom to call under this entry, if it is one machine that listens."""
+        return Node(self.ae_title, str(self.network.network_address), self.port) if self.known and self.port else None
 
     def sends_from(self, address: Address) -> bool:
         return address in self.network
 
-    def is_called(self, ae_title: str) -> bool:
-        return self.ae_title in ("*", ae_title)
+    def is_called(self, title: str) -> bool:
+        return self.ae_title in (ANY, title)
 
 
 def parse(text: str) -> tuple[Modality, ...]:
     """The entries of a list. Raises ValueError with the entry that makes no sense."""
     return tuple(_entry(entry.strip()) for entry in text.split(","))
+
+
+def senders(modalities: Iterable[Modality], address: Address) -> list[Modality]:
+    """The entries a peer may be."""
+    return [modality for modality in modalities if modality.sends_from(address)]
+
+
+def nodes(modalities: Iterable[Modality]) -> dict[str, Node]:
+    """Those that can be called, by AE title; of several with the same title the first."""
+    found: dict[str, Node] = {}
+    for modality in modalities:
+        if node := modality.node:
+            found.setdefault(node.ae_title, node)
+    return found
 
 
 def address_of(host: str) -> Address:
@@ -45,27 +65,23 @@ def address_of(host: str) -> Address:
     return address.ipv4_mapped or address if isinstance(address, ipaddress.IPv6Address) else address
 
 
-def is_ae_title(text: str) -> bool:
-    """PS3.5 6.2, AE: at most 16 characters of the default repertoire, no backslash, no control characters, not only spaces."""
-    return 1 <= len(text) <= 16 and text.isascii() and text.isprintable() and "\\" not in text and text == text.strip()
-
-
 def _entry(text: str) -> Modality:
-    match = _FORM.fullmatch(text)
-    network = _network(match["six"] or match["four"]) if match else None
-    port = int(match["port"]) if match and match["port"] else None
-    if match is None or network is None or not is_ae_title(match["title"]) or (port is not None and not 1 <= port <= 65_535):
-        raise ValueError(f"has an entry that makes no sense: {text!r}; give one like CT1@192.168.1.20 or *@192.168.1.0/24")
-    return Modality(match["title"], network, port)
-
-
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    title, at, place = text.rpartition("@")
+    address, port = _split(place)
     try:
-        return ipaddress.ip_network(text)
+        network = ipaddress.ip_network(address)
+        number = None if port is None else int(port)
     except ValueError:
-        return None
+        at = ""
+    if not at or not (number is None or 1 <= number <= 65_535):
+        raise ValueError(f"has an entry that makes no sense: {text!r}; give one like CT1@192.168.1.20:104 or *@192.168.1.0/24")
+    return Modality(title if title == ANY else ae_title(title), network, number)
 
 
-def senders(modalities: Iterable[Modality], address: Address) -> list[Modality]:
-    """The entries a peer may be."""
-    return [modality for modality in modalities if modality.sends_from(address)]
+def _split(place: str) -> tuple[str, str | None]:
+    """Address and port. Without brackets the colons of IPv6 are its own."""
+    if place.startswith("[") and (place.endswith("]") or "]:" in place):
+        address, _, rest = place[1:].partition("]")
+        return address, rest[1:] if rest else None
+    address, colon, port = place.partition(":")
+    return (address, port) if colon and ":" not in port else (place, None)

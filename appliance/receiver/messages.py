@@ -8,15 +8,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
+from ..domain import commandset
+from ..domain.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
 from ..log import log
 from . import part10
-from .command import C_CANCEL, C_ECHO, C_STORE, Abuse, Command, decode, respond
+from .command import C_CANCEL, C_ECHO, C_STORE, N_ACTION, Abuse, Command, decode, respond
 from .statuses import Status
 from .syntaxes import is_storage
 
 COMMAND, LAST = 1, 2  # bits of a message control header (PS3.8 E.2)
-_COMMAND_LIMIT = 16 << 10  # bytes; a C-STORE request takes some 200
 _ROOM_STEP = 16 << 20  # bytes of one instance between looks at the room left
+ACTION_LIMIT = 8 << 20  # bytes of action information: some 50,000 references
+_OF_ACTION = {Status.NO_SPACE: Status.NO_ROOM, Status.TOO_LARGE: Status.NO_ROOM}
+"""What is said of an action in place of what is said of an instance (PS3.7 Annex C)."""
 
 _T = TypeVar("_T")
 
@@ -49,7 +53,10 @@ class Context(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What an association has for its messages. `begin` opens a file in the intake, `room` tells the free bytes there."""
+    """What an association has for its messages. `begin` opens a file in the intake, `room` tells the free bytes there.
+
+    `ask` opens one for a storage commitment request; None for a sender to whom none of its reports could be made.
+    """
 
     contexts: Mapping[int, Context]
     calling: str
@@ -58,6 +65,7 @@ class Session:
     room: Callable[[], int]
     instance_limit: int
     reserve: int
+    ask: Callable[[], Incoming] | None = None
 
 
 @dataclass(slots=True)
@@ -78,7 +86,7 @@ class Messages:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._command = bytearray()
-        self._passing = memoryview(bytearray(_COMMAND_LIMIT))  # for what is not kept
+        self._passing = memoryview(bytearray(commandset.LIMIT))  # for what is not kept
         self._message: _Message | None = None
         self.stored = self.refused = self.stored_bytes = 0
 
@@ -92,7 +100,7 @@ class Messages:
         if control & COMMAND:
             if self._message is not None:
                 raise Abuse("a command within a dataset")
-            if length > _COMMAND_LIMIT - len(self._command):
+            if length > commandset.LIMIT - len(self._command):
                 raise Abuse("a command set that does not end")
             fill(self._passing[:length])
             self._command += self._passing[:length]
@@ -126,11 +134,11 @@ class Messages:
 
     def _begin(self, message: _Message) -> None:
         message.status = self._judge(message.context_id, message.request)
-        if message.request.field != C_STORE or message.status is not Status.SUCCESS:
+        if message.request.field not in (C_STORE, N_ACTION) or message.status is not Status.SUCCESS:
             return
         session, request = self._session, message.request
         transfer_syntax = session.contexts[message.context_id].transfer_syntax
-        message.file = session.begin()
+        message.file = session.ask() if request.field == N_ACTION and session.ask else session.begin()
         message.file.writer.write(
             part10.head(request.sop_class, request.sop_instance, transfer_syntax, calling=session.calling, called=session.called)
         )
@@ -138,6 +146,8 @@ class Messages:
     def _judge(self, context_id: int, request: Command) -> Status:
         if request.field in (C_ECHO, C_CANCEL):
             return Status.SUCCESS
+        if request.field == N_ACTION:
+            return self._judge_action(context_id, request)
         if request.field != C_STORE:
             return Status.NOT_OFFERED
         if not request.sop_class or not request.sop_instance:
@@ -149,9 +159,26 @@ class Messages:
             return Status.NO_DATASET
         return Status.SUCCESS if self._session.room() > self._session.reserve else Status.NO_SPACE
 
+    def _judge_action(self, context_id: int, request: Command) -> Status:
+        """Storage commitment, N-ACTION (PS3.4 J.3.2)."""
+        context = self._session.contexts.get(context_id)
+        if context is None or context.abstract_syntax != PUSH_MODEL or request.sop_class != PUSH_MODEL:
+            return Status.NOT_OFFERED
+        if request.sop_instance != PUSH_MODEL_INSTANCE:
+            return Status.NO_SUCH_INSTANCE
+        if request.action != 1:
+            return Status.NO_SUCH_ACTION
+        if self._session.ask is None:
+            return Status.NOT_REPORTED_TO
+        if not request.has_dataset:
+            return Status.NO_INFORMATION
+        return Status.SUCCESS if self._session.room() > self._session.reserve else Status.NO_ROOM
+
     def _take(self, message: _Message, length: int, fill: Fill) -> None:
         message.received += length
-        if message.received > self._session.instance_limit and message.file is not None:
+        if message.file is not None and message.received > (
+            ACTION_LIMIT if message.request.field == N_ACTION else self._session.instance_limit
+        ):
             self._refuse(message, Status.TOO_LARGE)
         if message.received > 2 * self._session.instance_limit:
             raise Abuse("a refused dataset that does not end")
@@ -190,7 +217,7 @@ class Messages:
 
     @staticmethod
     def _refuse(message: _Message, status: Status) -> None:
-        message.status = status
+        message.status = _OF_ACTION.get(status, status) if message.request.field == N_ACTION else status
         if message.file is not None:
             message.file.discard()
             message.file = None

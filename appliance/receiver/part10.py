@@ -2,11 +2,7 @@
 
 import struct
 
-from .. import __version__
-
-IMPLEMENTATION_CLASS_UID = "2.25.144960046991242092885127754387306770433"
-"""Ours for good, made from a UUID (PS3.5 B.2): it names the implementation, not a release."""
-IMPLEMENTATION_VERSION_NAME = f"BILDBRIEF_{__version__}"[:16]
+from ..domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _PREAMBLE = bytes(128) + b"DICM"
 

@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,14 @@ from pynetdicom import AE, _config, build_context
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 
+from ..domain.commitment import PUSH_MODEL
+from ..domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from ..domain.modalities import Modality, address_of, senders
 from ..log import log
 from ..vault import intake
 from .layer import Acceptor, Reject
 from .limits import Limits
 from .messages import Context, Messages, Session
-from .part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .syntaxes import VERIFICATION, choose, is_storage
 from .tls import reason as tls_reason
 
@@ -30,7 +31,9 @@ _COME_BACK: Reject = (0x02, 0x03, 0x01)  # rejected-transient, by the presentati
 @dataclass(frozen=True, slots=True)
 class Site:
     """What every association here is told and measured by. `now` tells UTC seconds; `tls` makes the context of a TLS connection,
-    and raises OSError where there is none to make."""
+    and raises OSError where there is none to make. `committed_to`: the AE titles to whom storage commitment can be reported; None: it
+    is not offered.
+    """
 
     intake: Path
     ae_title: str
@@ -38,6 +41,7 @@ class Site:
     modalities: Sequence[Modality]
     now: Callable[[], int]
     tls: Callable[[], ssl.SSLContext]
+    committed_to: Collection[str] | None = None
 
 
 class Service:
@@ -80,7 +84,7 @@ class Service:
             log.warning("association rejected, no intake key yet", **who)
             return _COME_BACK
         log.info("association requested", **who)
-        _settle_contexts(association, request.presentation_context_definition_list)
+        _settle_contexts(association, request.presentation_context_definition_list, commits=self._site.committed_to is not None)
         return partial(self._messages, association, files, calling, called)
 
     def _messages(self, association: Acceptor, files: intake.Association, calling: str, called: str) -> Messages:
@@ -97,6 +101,7 @@ class Service:
                 room=lambda: intake.room(site.intake),
                 instance_limit=site.limits.instance,
                 reserve=site.limits.reserve,
+                ask=partial(files.begin, request=True) if calling in (site.committed_to or ()) else None,
             )
         )
 
@@ -110,16 +115,17 @@ class Service:
             return None
 
 
-def _settle_contexts(association: Acceptor, proposed: Iterable[PresentationContext]) -> None:
+def _settle_contexts(association: Acceptor, proposed: Iterable[PresentationContext], *, commits: bool) -> None:
     """Make the choice for each proposed context; pynetdicom then finds nothing else to choose.
 
     Support is declared for just what was chosen: so any storage class is taken, and no list of all is copied for each association. A
     class stays supported where no transfer syntax is: so the sender is told which of the two it was (PS3.8 9.3.3.2).
     """
+    services = {VERIFICATION, PUSH_MODEL} if commits else {VERIFICATION}
     supported: dict[str, set[str]] = {}
     for context in proposed:
         sop_class = str(context.abstract_syntax)
-        if sop_class != VERIFICATION and not is_storage(sop_class):
+        if sop_class not in services and not is_storage(sop_class):
             continue
         taken = supported.setdefault(sop_class, set())
         chosen = choose(context.transfer_syntax)

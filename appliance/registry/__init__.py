@@ -18,6 +18,7 @@ from ..domain.study import StudyState
 from .change import Change, select
 from .rows import (
     AuditRow,
+    CommitmentRow,
     Counts,
     InstanceRow,
     ObjectRow,
@@ -211,6 +212,10 @@ class Registry:
         (row,) = self._query("SELECT count(*) AS waiting, coalesce(sum(attempts > 0), 0) AS failed FROM outbox")
         return row["waiting"], row["failed"]
 
+    def commitments_due(self, now: int) -> list[CommitmentRow]:
+        """What modalities asked and is to be looked at, oldest first."""
+        return self._rows(CommitmentRow, "due_at <= ? ORDER BY asked_at, request_id", [now])
+
     def users(self) -> list[UserRow]:
         return self._rows(UserRow, "1 ORDER BY created_at, user_id")
 
@@ -278,6 +283,7 @@ def _busy() -> Problem:
 __all__ = [
     "AuditRow",
     "Change",
+    "CommitmentRow",
     "Counts",
     "InstanceRow",
     "ObjectRow",

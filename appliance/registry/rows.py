@@ -176,6 +176,24 @@ class OutboxRow(Row):
 
 
 @dataclass(frozen=True, slots=True)
+class CommitmentRow(Row):
+    """A modality's question whether its images are kept. `tag` recognises the same question; `judged_at` None: no answer yet.
+
+    `attempts` counts tries to report the answer; `about` is sealed under the uid secret.
+    """
+
+    TABLE: ClassVar[str] = "commitments"
+
+    request_id: str
+    tag: bytes
+    asked_at: int
+    due_at: int
+    about: bytes
+    attempts: int = 0
+    judged_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UserRow(Row):
     """A member of staff. `password` is an Argon2id PHC string."""
 

@@ -15,6 +15,22 @@ def first_tables(database: Database) -> None:
             database.execute(statement)
 
 
+@migrations(name="0002_commitments")
+def commitments(database: Database) -> None:
+    database.execute(
+        """
+        CREATE TABLE commitments (
+            request_id TEXT PRIMARY KEY,
+            tag BLOB NOT NULL UNIQUE,
+            asked_at INTEGER NOT NULL,
+            due_at INTEGER NOT NULL,
+            attempts INTEGER NOT NULL,
+            judged_at INTEGER,
+            about BLOB NOT NULL
+        ) STRICT"""
+    )
+
+
 _FIRST = """
 CREATE TABLE studies (
     study_id TEXT PRIMARY KEY,

@@ -2,7 +2,7 @@
 
     intake/public.json    today's public intake key, left here by the ingester
     intake/tmp/…          files on their way in
-    intake/new/…          files that are whole, durable and acknowledged
+    intake/new/…          files that are whole, durable and acknowledged: instances, and requests with `.request` at their end
 
 A file's name carries all that is known of it, so one rename publishes file and key envelope together:
 `<UTC seconds, 8 hex>.<object id, 32 hex>.<intake key id, 8 hex>.<envelope, base64url>`. Names sort by arrival.
@@ -27,6 +27,7 @@ from .sealed import Kind, ReadAt, Writer
 _PUBLIC = "public.json"
 _KEY_ID = re.compile(r"[0-9a-f]{8}")
 _NAME = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{32})\.([0-9a-f]{8})\.([A-Za-z0-9_-]{107})")
+_REQUEST = ".request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,10 @@ class Association:
         envelope = keys.seal_to(public_key.public, self._key, keys.INTAKE_INFO)
         self._sealed_to = f"{public_key.key_id}.{_text(envelope)}"
 
-    def begin(self) -> "Incoming":
-        """Open a file on its way in. Raises OSError."""
+    def begin(self, *, request: bool = False) -> "Incoming":
+        """Open a file on its way in: an instance, or a request about some. Raises OSError."""
         object_id = keys.new_id()
-        name = f"{self._now():08x}.{object_id}.{self._sealed_to}"
+        name = f"{self._now():08x}.{object_id}.{self._sealed_to}{_REQUEST if request else ''}"
         return Incoming(self._directory, name, object_id, keys.object_key(self._key, bytes.fromhex(object_id)))
 
 
@@ -137,12 +138,21 @@ class _File:
 
 
 def waiting(directory: Path) -> Iterator[Arrived]:
-    """The published files, oldest first. Cheap also when they are many: one listing, no look at any file."""
+    """The published instances, oldest first. Cheap also when they are many: one listing, no look at any file."""
+    return _published(directory, "")
+
+
+def requests(directory: Path) -> Iterator[Arrived]:
+    """The published requests, oldest first."""
+    return _published(directory, _REQUEST)
+
+
+def _published(directory: Path, end: str) -> Iterator[Arrived]:
     new = directory / "new"
     with os.scandir(new) as entries:
-        names = sorted(entry.name for entry in entries)
+        names = sorted(entry.name for entry in entries if entry.name.endswith(end))
     for name in names:
-        if match := _NAME.fullmatch(name):
+        if match := _NAME.fullmatch(name.removesuffix(end)):
             arrived_at, object_id, key_id, envelope = match.groups()
             yield Arrived(new / name, object_id, key_id, _bytes(envelope), int(arrived_at, 16))
 

@@ -31,6 +31,7 @@ DISTINCT = {
     "dicom_pdu_seconds": ("31", 31),
     "dicom_idle_seconds": ("600", 600),
     "dicom_rate": ("100", 100),
+    "storage_commitment": ("yes", True),
     "desk_host": ("127.0.0.3", "127.0.0.3"),
     "desk_port": ("9001", 9001),
     "desk_url": ("https://desk.example/", "https://desk.example"),

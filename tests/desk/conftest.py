@@ -35,6 +35,7 @@ def parts(stack: Stack, cage: Cage) -> DeskParts:
         timezone="Europe/Berlin",
         mirrored=False,
         wide_open=True,
+        commits=False,
         rehearse_days=0,
     )
 

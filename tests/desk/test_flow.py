@@ -254,6 +254,14 @@ def test_the_strip_says_that_a_backup_of_the_keys_is_due(stack: Stack, alma: Bro
     assert "bildbrief keys backup" not in alma.get("/").text
 
 
+def test_the_desk_says_what_scanners_are_told(stack: Stack, parts: DeskParts) -> None:
+    stack.staff.add("operator", login="alma", name="Alma Anker", password=PASSWORD, role="admin")
+    for commits in (False, True):
+        browser = Browser(create_app(replace(parts, commits=commits)).test_client())
+        browser.log_in()
+        assert ("Scanners are told that their images are kept here" in browser.get("/").text) == commits
+
+
 def test_both_languages(alma: Browser) -> None:
     assert '<html lang="en">' in alma.get("/").text
     page = alma.post("/language", to="de", here="/account", follow=True)
