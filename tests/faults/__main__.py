@@ -62,9 +62,12 @@ def main() -> None:
     with suppress(KeyboardInterrupt):
         while True:
             for name in given.names or parts:
-                summary = _run(name, parts[name], seed, mutants.get(given.mutant))
-                points[name] += summary.points
-                findings += len(summary.findings)
+                summary = Summary()
+                try:
+                    _run(name, parts[name], seed, mutants.get(given.mutant), summary)
+                finally:
+                    points[name] += summary.points
+                    findings += len(summary.findings)
             seed += 1
             if time.monotonic() >= deadline:
                 break
@@ -91,7 +94,7 @@ def _under_the_shim() -> int:
     memory = Path("/dev/shm")
     found = os.statvfs(memory) if memory.is_dir() else None
     roomy = found is not None and found.f_bavail * found.f_frsize > ROOM
-    with tempfile.TemporaryDirectory(prefix="faults-", dir=memory if roomy else None) as directory:
+    with tempfile.TemporaryDirectory(prefix="faults-", dir=memory if roomy else None, ignore_cleanup_errors=True) as directory:
         environment = Shim(Path(directory, "control")).environment({**os.environ, "TMPDIR": directory})
         with subprocess.Popen([sys.executable, "-m", "faults", *sys.argv[1:]], env=environment) as process:
             signal.signal(signal.SIGTERM, lambda *_: process.terminate())
@@ -100,16 +103,14 @@ def _under_the_shim() -> int:
             return process.wait()
 
 
-def _run(name: str, part: Part, seed: int, mutate: Callable[[], object] | None) -> Summary:
-    """Each part has the seed to itself, so that it can be repeated alone."""
+def _run(name: str, part: Part, seed: int, mutate: Callable[[], object] | None, summary: Summary) -> None:
+    """Each part has the seed to itself, so that it can be repeated alone. What is done when it is interrupted is in the summary."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as directory:
-        engine = Engine(Path(directory), mutate, enough=1) if mutate else Engine(Path(directory))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        engine = Engine(Path(directory), summary, mutate, enough=1) if mutate else Engine(Path(directory), summary)
         part(engine, Path(directory), random.Random(seed))
-    summary = engine.summary
     print(f"{name}: {summary.points} points, {len(summary.findings)} findings, seed {seed}, {time.monotonic() - began:.0f} s", flush=True)
     print("".join(f"  {finding}\n" for finding in summary.findings), end="", flush=True)
-    return summary
 
 
 if __name__ == "__main__":

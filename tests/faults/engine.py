@@ -45,8 +45,8 @@ class Summary:
 class Engine:
     """`mutate` is done first in every process: it takes a safeguard away. `enough`: findings after which it stops."""
 
-    def __init__(self, directory: Path, mutate: Callable[[], object] = int, enough: int = 10) -> None:
-        self.summary = Summary()
+    def __init__(self, directory: Path, summary: Summary, mutate: Callable[[], object] = int, enough: int = 10) -> None:
+        self.summary = summary
         self._directory = directory
         self._mutate = mutate
         self._enough = enough
