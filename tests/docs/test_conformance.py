@@ -11,8 +11,8 @@ from appliance.deeds.proving import ARRIVAL, SAFETY
 from appliance.dicom.commitment import REFERENCE_LIMIT
 from appliance.domain.commitment import Failure
 from appliance.domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from appliance.receiver.limits import Limits
 from appliance.receiver.messages import ACTION_LIMIT
-from appliance.receiver.server import Limits
 from appliance.receiver.statuses import Status
 from appliance.receiver.syntaxes import LOSSY_SYNTAXES, REFUSED_SYNTAXES, REVERSIBLE_SYNTAXES, is_storage
 from appliance.scu.association import FRAGMENT, Patience
@@ -21,7 +21,8 @@ from appliance.scu.storage import judge
 
 CONFORMANCE = (TOP / "docs/conformance.md").read_text()
 
-OF_DICOM = ("ae_title", "dicom_host", "dicom_port", "instance_limit", "modalities", "storage_commitment")
+OF_DICOM = [name for name in SETTINGS if name.startswith("dicom_") or name in {"ae_title", "modalities", "instance_limit", "disk_reserve"}]
+OF_DICOM.append("storage_commitment")
 FAILURES = {
     Failure.PROCESSING: "it is here, but not as it was received",
     Failure.NO_SUCH_INSTANCE: f"it is not here, and did not come within {ARRIVAL} s of the request",
@@ -44,13 +45,22 @@ def syntaxes() -> str:
 def limits() -> str:
     receiver, client = Limits(), Patience()
     rows: list[tuple[object, ...]] = [
-        ("RECEIVER", "longest PDU taken, offered as maximum length", f"{receiver.pdu} bytes"),
-        ("RECEIVER", "simultaneous associations", receiver.associations),
-        ("RECEIVER", "for the association request, and for a release or abort to end", f"{receiver.patience.first} s"),
+        ("RECEIVER", "longest PDU taken, offered as maximum length", f"`dicom_pdu_limit`: {receiver.pdu} bytes"),
+        ("RECEIVER", "longest association request", f"{receiver.first_pdu} bytes"),
+        ("RECEIVER", "simultaneous associations", f"`dicom_connections`: {receiver.connections}"),
+        ("RECEIVER", "of these from one address", f"`dicom_connections_per_peer`: {receiver.per_peer}"),
+        ("RECEIVER", "of these by who is not named in `modalities`", receiver.connections - receiver.reserved),
+        (
+            "RECEIVER",
+            "for the association request, a place, a TLS handshake, and for a peer to close",
+            f"{receiver.patience.first} s",
+        ),
         ("RECEIVER", "for the rest of a PDU that has begun", f"{receiver.patience.pdu} s"),
-        ("RECEIVER", "between PDUs of an association", f"{receiver.patience.idle} s"),
+        ("RECEIVER", "between PDUs of a message", f"{receiver.patience.pdu} s"),
+        ("RECEIVER", "between messages of an association", f"{receiver.patience.idle} s"),
+        ("RECEIVER", f"slowest message, over {receiver.patience.pdu} s", f"{receiver.patience.rate} bytes a second"),
         ("RECEIVER", "largest instance", "`instance_limit`"),
-        ("RECEIVER", "space left free on the volume", f"{receiver.reserve} bytes"),
+        ("RECEIVER", "space left free on the volume", f"`disk_reserve`: {receiver.reserve} bytes"),
         ("CLIENT", "longest PDU taken, offered as maximum length", f"{PDU} bytes"),
         ("CLIENT", "longest fragment sent, to a peer that takes longer ones", f"{FRAGMENT} bytes"),
         ("CLIENT", "contexts in an association", CONTEXTS),
