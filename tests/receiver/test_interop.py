@@ -39,8 +39,8 @@ def check(receiver: Running, sender: Sender, specimens: list[Sample]) -> None:
     assert set(stored) == {specimen.sop_instance for specimen in able}
     assert receiver.left_over() == []
     for specimen in able:
-        arrived = stored[specimen.sop_instance]
-        assert {element.keyword: element.value for element in arrived.meta if element.tag != GROUP_LENGTH} == {
+        meta = stored[specimen.sop_instance].meta
+        assert {element.keyword: element.value for element in meta if element.tag != GROUP_LENGTH} == {
             "FileMetaInformationVersion": b"\0\1",
             "MediaStorageSOPClassUID": specimen.sop_class,
             "MediaStorageSOPInstanceUID": specimen.sop_instance,
@@ -51,4 +51,5 @@ def check(receiver: Running, sender: Sender, specimens: list[Sample]) -> None:
             "SendingApplicationEntityTitle": CALLING,
             "ReceivingApplicationEntityTitle": CALLED,
         }
-        assert arrived.dataset == specimen.dataset or specimen.transfer_syntax in sender.recodes
+    altered = {specimen.transfer_syntax for specimen in able if stored[specimen.sop_instance].dataset != specimen.dataset}
+    assert altered == set(sender.recodes)

@@ -28,9 +28,8 @@ def known(specimens: list[Sample]) -> list[Sample]:
 
 def check(receiver: Running, sent: Sequence[Sample]) -> None:
     stored = receiver.stored()
-    assert {uid: (str(one.meta.TransferSyntaxUID), one.dataset) for uid, one in stored.items()} == {
-        sample.sop_instance: (sample.transfer_syntax, sample.dataset) for sample in sent
-    }
+    assert {uid: one.meta.TransferSyntaxUID for uid, one in stored.items()} == {each.sop_instance: each.transfer_syntax for each in sent}
+    assert [each.transfer_syntax for each in sent if stored[each.sop_instance].dataset != each.dataset] == []
     assert receiver.left_over() == []
 
 
