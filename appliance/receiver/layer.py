@@ -28,13 +28,15 @@ from . import tls
 from .command import Abuse
 from .limits import Limits, Patience
 from .messages import COMMAND, LAST, Messages
+from .request import reduced
 
 Reject = tuple[int, int, int]
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
 
 _AWAITING_REQUEST, _DATA_TRANSFER, _AWAITING_CLOSE = "Sta2", "Sta6", "Sta13"  # PS3.8 9.2
 _CLOSED, _TIME_OVER, _INVALID = "Evt17", "Evt18", "Evt19"
-_P_DATA = 0x04
+_REQUEST, _P_DATA = 0x01, 0x04
+_OTHERS = 4  # bytes: what all other PDUs hold that a requestor sends (PS3.8 9.3.6 to 9.3.8)
 _PDU_HEADER = 6  # bytes: type, reserved, length
 _PDV_HEADER = 6  # bytes: length, context, message control
 _BY_US = 0x02  # PS3.8 9.3.8: abort by the service provider
@@ -193,7 +195,6 @@ class UpperLayer(DULServiceProvider):
         """Read PDUs until one is not P-DATA of an association; that one is for the state machine."""
         limits, connection = self._limits, self.connection
         transfer = state == _DATA_TRANSFER
-        most = limits.pdu if transfer else limits.first_pdu
         while True:
             connection.hurry()
             midway = self.messages is not None and self.messages.midway
@@ -201,7 +202,7 @@ class UpperLayer(DULServiceProvider):
             seconds = (patience.pdu if midway else patience.idle) if transfer else patience.first
             read = connection.take(self._head, _PDU_HEADER, seconds)
             kind, length = struct.unpack_from(">BxL", self._head)
-            if length > most:
+            if length > self._most(kind, transfer=transfer):
                 raise Abuse("a PDU longer than agreed")
             if kind != _P_DATA or not transfer:
                 break
@@ -210,12 +211,21 @@ class UpperLayer(DULServiceProvider):
         body = bytearray(self._head[_PDU_HEADER : min(read, _PDU_HEADER + length)])
         rest = bytearray(length - len(body))
         connection.take(memoryview(rest), len(rest), patience.pdu if transfer else patience.first)
+        whole = bytearray(self._head[:_PDU_HEADER]) + body + rest
+        if kind == _REQUEST and not transfer:
+            whole = reduced(whole)
         try:
-            pdu, event = self._decode_pdu(bytearray(self._head[:_PDU_HEADER]) + body + rest)
+            pdu, event = self._decode_pdu(whole)
         except Exception:  # noqa: BLE001 (whatever its decoder stumbles over)
             raise Abuse("a PDU of no known form") from None
         self._recv_pdu.put(pdu)
         self.event_queue.put(event)
+
+    def _most(self, kind: int, *, transfer: bool) -> int:
+        """How long a PDU may be, by its type and whether it comes within an association."""
+        if transfer:
+            return self._limits.pdu if kind == _P_DATA else _OTHERS
+        return self._limits.first_pdu if kind == _REQUEST else _OTHERS
 
     def _data(self, length: int, read: int) -> None:
         """Take a P-DATA-TF PDU (PS3.8 9.3.5) of `length` bytes, of which the header's buffer holds so many already."""

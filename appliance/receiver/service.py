@@ -24,7 +24,9 @@ from .messages import Context, Messages, Session
 from .syntaxes import VERIFICATION, choose, is_storage
 from .tls import reason as tls_reason
 
-_NOT_CALLED_SO: Reject = (0x01, 0x01, 0x03)  # PS3.8 9.3.4: rejected-permanent, by the user, calling AE title not recognized
+_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1: the only one
+_NO_SUCH_APPLICATION: Reject = (0x01, 0x01, 0x02)  # PS3.8 9.3.4: rejected-permanent, by the user, application context not supported
+_NOT_CALLED_SO: Reject = (0x01, 0x01, 0x03)  # rejected-permanent, by the user, calling AE title not recognized
 _COME_BACK: Reject = (0x02, 0x03, 0x01)  # rejected-transient, by the presentation layer, temporary congestion
 
 
@@ -79,6 +81,9 @@ class Service:
         if modalities and not any(entry.is_called(calling) for entry in senders(modalities, address_of(association.peer))):
             log.warning("association rejected, calling AE title is not on the list of modalities", **who)
             return _NOT_CALLED_SO
+        if request.application_context_name != _APPLICATION_CONTEXT:
+            log.warning("association rejected, its application context is not DICOM's", **who)
+            return _NO_SUCH_APPLICATION
         files = self._files()
         if files is None:
             log.warning("association rejected, no intake key yet", **who)

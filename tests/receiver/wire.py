@@ -8,6 +8,7 @@ from typing import Self
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
+APPLICATION = b"1.2.840.10008.3.1.1.1"
 ACCEPT, REJECT, DATA, RELEASE_REQUEST, RELEASE, ABORT = 2, 3, 4, 5, 6, 7
 COMMAND, LAST = 1, 2
 
@@ -38,6 +39,28 @@ def store_command(sop_class: bytes, sop_instance: bytes, *, field: int = 1, data
     return element(0x0000, struct.pack("<L", len(body))) + body
 
 
+def item(kind: int, value: bytes) -> bytes:
+    """An item or sub-item of an association request."""
+    return struct.pack(">BBH", kind, 0, len(value)) + value
+
+
+def items_of(data: bytes) -> Iterable[tuple[int, bytes]]:
+    while data:
+        kind, _, length = struct.unpack(">BBH", data[:4])
+        yield kind, data[4 : 4 + length]
+        data = data[4 + length :]
+
+
+def context(number: int, abstract: str = CT, *transfers: str) -> bytes:
+    """A presentation context item."""
+    return item(0x20, bytes([number, 0, 0, 0]) + item(0x30, abstract.encode()) + b"".join(item(0x40, one.encode()) for one in transfers))
+
+
+def user(maximum: int = 16384, more: bytes = b"") -> bytes:
+    """A user information item (PS3.8 Annex D), with any sub-items more."""
+    return item(0x50, item(0x51, struct.pack(">L", maximum)) + item(0x52, b"1.2.3") + more)
+
+
 class Peer:
     """One connection. `contexts` are proposed with ids 1, 3, 5, …"""
 
@@ -45,6 +68,7 @@ class Peer:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds, source_address=(source, 0))
         self.maximum = 0
         self.accepted: dict[int, str] = {}
+        self.user: dict[int, bytes] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -63,12 +87,14 @@ class Peer:
         maximum: int = 16384,
     ) -> int:
         """Returns the type of the PDU that answers; fills `accepted` (context id → transfer syntax) and `maximum`."""
-        items = self._item(0x10, b"1.2.840.10008.3.1.1.1")
+        items = item(0x10, APPLICATION)
         for index, (abstract, transfers) in enumerate(contexts):
-            syntaxes = self._item(0x30, abstract.encode()) + b"".join(self._item(0x40, transfer.encode()) for transfer in transfers)
-            items += self._item(0x20, bytes([2 * index + 1, 0, 0, 0]) + syntaxes)
-        items += self._item(0x50, self._item(0x51, struct.pack(">L", maximum)) + self._item(0x52, b"1.2.3"))
-        self.send(1, struct.pack(">HH16s16s32x", 1, 0, called.ljust(16), calling.ljust(16)) + items)
+            items += context(2 * index + 1, abstract, *transfers)
+        return self.ask(items + user(maximum), calling=calling, called=called)
+
+    def ask(self, items: bytes, *, calling: bytes = b"ALICE", called: bytes = b"BILDBRIEF", version: int = 1) -> int:
+        """Ask for an association by any items. Returns as `associate`."""
+        self.send(1, struct.pack(">HH16s16s32x", version, 0, called.ljust(16), calling.ljust(16)) + items)
         kind, body = self.receive()
         if kind == ACCEPT:
             self._read_acceptance(body)
@@ -76,23 +102,13 @@ class Peer:
         return kind
 
     def _read_acceptance(self, body: bytes) -> None:
-        for kind, value in self._items(body[68:]):
+        for kind, value in items_of(body[68:]):
             if kind == 0x21 and value[2] == 0:
-                ((_, transfer),) = self._items(value[4:])
+                ((_, transfer),) = items_of(value[4:])
                 self.accepted[value[0]] = transfer.decode()
             if kind == 0x50:
-                self.maximum = next(struct.unpack(">L", part)[0] for sub, part in self._items(value) if sub == 0x51)
-
-    @staticmethod
-    def _item(kind: int, value: bytes) -> bytes:
-        return struct.pack(">BBH", kind, 0, len(value)) + value
-
-    @staticmethod
-    def _items(data: bytes) -> Iterable[tuple[int, bytes]]:
-        while data:
-            kind, _, length = struct.unpack(">BBH", data[:4])
-            yield kind, data[4 : 4 + length]
-            data = data[4 + length :]
+                self.user = dict(items_of(value))
+                (self.maximum,) = struct.unpack(">L", self.user[0x51])
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
