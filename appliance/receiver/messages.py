@@ -59,6 +59,7 @@ class Session:
     """
 
     contexts: Mapping[int, Context]
+    peer: str
     calling: str
     called: str
     begin: Callable[[], Incoming]
@@ -125,7 +126,8 @@ class Messages:
             self._message.file.discard()
         self._message = None
         self._command.clear()
-        log.info("association ended", calling=self._session.calling, stored=self.stored, refused=self.refused, bytes=self.stored_bytes)
+        session, counts = self._session, {"stored": self.stored, "refused": self.refused, "bytes": self.stored_bytes}
+        log.info("association ended", peer=session.peer, calling=session.calling, called=session.called, **counts)
 
     def _receive(self, context_id: int, request: Command) -> _Message:
         message = _Message(context_id, request, None, Status.SUCCESS)

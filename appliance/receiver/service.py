@@ -88,7 +88,6 @@ class Service:
         if files is None:
             log.warning("association rejected, no intake key yet", **who)
             return _COME_BACK
-        log.info("association requested", **who)
         _settle_contexts(association, request.presentation_context_definition_list, commits=self._site.committed_to is not None)
         return partial(self._messages, association, files, calling, called)
 
@@ -100,6 +99,7 @@ class Service:
                     cast(int, context.context_id): Context(str(context.abstract_syntax), str(context.transfer_syntax[0]))
                     for context in association.accepted_contexts
                 },
+                peer=association.peer,
                 calling=calling,
                 called=called,
                 begin=files.begin,
