@@ -115,6 +115,18 @@ class Running:
         """kill -9 of one process; the supervisor starts it again."""
         os.kill(self.health()[name]["pid"], signal.SIGKILL)
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """No process goes on meanwhile, so that a copy of the files is of one moment, as a stolen disk is."""
+        pids = [found["pid"] for found in self.health().values()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()

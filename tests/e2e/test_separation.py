@@ -82,7 +82,8 @@ def test_the_data_alone_opens_nothing(practice: Practice, tmp_path: Path) -> Non
     assert hits([box.data], personal) == []
 
     stolen = Running(tmp_path / "thief")
-    shutil.copytree(box.data, stolen.data, symlinks=True)
+    with box.still():
+        shutil.copytree(box.data, stolen.data, symlinks=True)
     with stolen.on():
         checked = stolen.cli_raw("check", "--json")
         assert checked.returncode == 1
