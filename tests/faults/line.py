@@ -120,7 +120,7 @@ class Line:
         self.ingest.publish_key()
         self.take_in()
         for place in (self.stack.objects, self.quarantine):
-            place.sweep(self.stack.registry.knows_blob, 0)
+            place.sweep(self.stack.registry.known_blobs, 0)
 
 
 class Books:
