@@ -238,6 +238,7 @@ def test_nothing_of_the_desk_answers_here(rooms: Rooms) -> None:
         language="de",
         timezone="Europe/Berlin",
         mirrored=False,
+        wide_open=False,
         commits=False,
         rehearse_days=0,
     )
