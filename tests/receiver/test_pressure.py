@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from test_guard import children, proportional, running, store_one
+from test_places_and_floods import children, proportional, running, store_one
 from test_request import HOSTILE, stretched
 from wire import COMMAND, CT, DATA, LAST, Peer, store_command, uid
 
