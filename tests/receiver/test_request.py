@@ -119,13 +119,14 @@ def test_only_what_is_negotiated_is_left() -> None:
 HONEST = DICOM + b"".join(context(2 * n + 1, f"1.2.840.10008.5.1.4.1.1.{n + 1}", *TRANSFER_SYNTAXES) for n in range(128)) + user()
 HOSTILE = {
     "many of nothing": item(0x77, b""),
-    "many application contexts": DICOM,
+    "many empty application contexts": item(0x10, b""),
     "many user informations": user(),
     "many tiny transfer syntaxes": item(0x20, b"\3\0\0\0" + item(0x30, b"1.2") + item(0x40, b"1.2") * 9000),
     "many empty transfer syntaxes": item(0x20, b"\3\0\0\0" + item(0x30, b"1.2") + item(0x40, b"1.2") + item(0x40, b"") * 16_000),
     "long syntaxes": item(0x20, b"\3\0\0\0" + item(0x30, b"1.2") + item(0x40, b"1." * 32_000)),
     "many roles": item(0x50, item(0x54, b"\0\3" + b"1.2" + b"\1\1") * 5000),
     "many extensions": item(0x50, item(0x56, b"\0\3" + b"1.2" + b"x") * 5000),
+    "many related classes": item(0x50, item(0x57, struct.pack(">H3sH3sH", 3, b"1.2", 3, b"1.2", 50_000) + b"\0\x011" * 16_666)),
     "many lengths": item(0x50, item(0x51, bytes(3)) * 9000),
     "a long identity": item(0x50, item(0x58, b"\1\0\xfe\0" + bytes(65_026))),
 }

@@ -69,6 +69,7 @@ def test_what_is_overridden_or_called_has_its_form(function: object, parameters:
         (A_ASSOCIATE, "presentation_context_definition_list"),
         (A_ASSOCIATE, "calling_ae_title"),
         (A_ASSOCIATE, "called_ae_title"),
+        (A_ASSOCIATE, "application_context_name"),
     ],
     ids=str,
 )
