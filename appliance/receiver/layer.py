@@ -224,6 +224,7 @@ class UpperLayer(DULServiceProvider):
             whole = reduced(whole)
         try:
             pdu, event = self._decode_pdu(whole)
+            pdu.to_primitive()  # the state machine does it again, and stumbles where nobody catches it
         except Exception:  # noqa: BLE001 (whatever its decoder stumbles over)
             raise Abuse("a PDU of no known form") from None
         self._recv_pdu.put(pdu)
