@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "receiver"), str(HERE.parent / "dicom")]
+sys.path[:0] = map(str, (HERE, HERE.parent / "receiver", HERE.parent / "dicom", HERE.parents[1]))
 
 from associations import Associations  # noqa: E402
 from fuzzer import Found, Fuzzer, Target  # noqa: E402

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from itertools import chain
 
 from corpus import element, identifiers, image, part10, pieces, read, written
 from fuzzer import MOST
@@ -46,10 +47,12 @@ class Prescans:
         return [piece for piece in BORDER.split(data) if piece]
 
     def fit(self, piece: bytes) -> bytes:
-        """An element of a short form (PS3.5 7.1.2) whose length is right."""
-        if len(piece) < 8 or not piece[4:6].isalpha():
-            return piece
-        return piece[:6] + (len(piece) - 8 & 0xFFFF).to_bytes(2, "little") + piece[8:]
+        """An item, or an element of a short form (PS3.5 7.1.2), whose length is right."""
+        if piece[:4] == b"\xfe\xff\0\xe0":
+            return piece[:4] + max(0, len(piece) - 8).to_bytes(4, "little") + piece[8:]
+        if len(piece) >= 8 and piece[4:6].isalpha():
+            return piece[:6] + (len(piece) - 8 & 0xFFFF).to_bytes(2, "little") + piece[8:]
+        return piece
 
     def run(self, data: bytes) -> None:
         found = scan.scan([data])
@@ -58,7 +61,7 @@ class Prescans:
         assert found.size == len(data)
         assert found.crc32 == zlib.crc32(bytes(min(128, len(data))) + data[128:])
         assert len(found.header) <= min(HEADER_LIMIT, len(data))
-        for start, stop in found.frame():
+        for start, stop in chain.from_iterable(map(found.frame, (None, 0, 1, -1))):
             assert 0 < start <= stop <= found.size
 
     def check(self) -> None:
