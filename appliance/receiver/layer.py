@@ -76,6 +76,15 @@ class Connection(AssociationSocket):
         """Receive all of `view`: the rest of a PDU that has begun. Raises as `take`."""
         self.take(view, len(view), self._patience.pdu)
 
+    def answer(self, pdu: bytes) -> None:
+        """Send all of a PDU. Raises OSError, and EOFError when the peer does not take it: a part of it cannot be gone on with."""
+        self._connected.settimeout(self._patience.pdu)
+        try:
+            self._connected.sendall(pdu)
+        except TimeoutError:
+            log.warning("association given up", reason="the peer does not take its answers")
+            raise EOFError from None
+
     def hurry(self) -> None:
         """Acknowledge at once. Called before each wait for a PDU.
 
@@ -216,6 +225,7 @@ class UpperLayer(DULServiceProvider):
             whole = reduced(whole)
         try:
             pdu, event = self._decode_pdu(whole)
+            pdu.to_primitive()  # the state machine does it again, and stumbles where nobody catches it
         except Exception:  # noqa: BLE001 (whatever its decoder stumbles over)
             raise Abuse("a PDU of no known form") from None
         self._recv_pdu.put(pdu)
@@ -251,7 +261,7 @@ class UpperLayer(DULServiceProvider):
         for start in range(0, len(command), step):
             piece = command[start : start + step]
             control = COMMAND | (LAST if start + step >= len(command) else 0)
-            self.connection.send(struct.pack(">BxLLBB", _P_DATA, len(piece) + _PDV_HEADER, len(piece) + 2, context_id, control) + piece)
+            self.connection.answer(struct.pack(">BxLLBB", _P_DATA, len(piece) + _PDV_HEADER, len(piece) + 2, context_id, control) + piece)
 
 
 class Acceptor(Association):

@@ -1,5 +1,6 @@
 """What no sender may do ends its own association, with a clear refusal where there is one; nobody else notices."""
 
+import socket
 import struct
 import threading
 import time
@@ -8,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import structlog
 from receiving import Running
-from wire import ABORT, ACCEPT, COMMAND, CT, DATA, EXPLICIT, LAST, REJECT, Peer, element, number, store_command, uid
+from wire import ABORT, ACCEPT, COMMAND, CT, DATA, EXPLICIT, LAST, REJECT, RELEASE_REQUEST, Peer, element, number, store_command, uid
 
 from appliance.receiver.limits import Limits, Patience
 from appliance.vault import intake, keys
@@ -149,6 +150,10 @@ def an_association_in_an_association(peer: Peer) -> None:
     peer.send(1, bytes(68))
 
 
+def a_release_that_is_too_long(peer: Peer) -> None:
+    peer.send(RELEASE_REQUEST, bytes(5))
+
+
 @pytest.mark.parametrize(
     "abuse",
     [
@@ -162,6 +167,7 @@ def an_association_in_an_association(peer: Peer) -> None:
         a_pdu_of_gigabytes,
         a_pdu_of_no_kind,
         an_association_in_an_association,
+        a_release_that_is_too_long,
     ],
 )
 def test_abuse_of_the_protocol_ends_the_association(receiver: Running, abuse: Callable[[Peer], None]) -> None:
@@ -254,6 +260,20 @@ def test_a_dripping_peer_is_closed(start: Callable[[Limits], Running]) -> None:
             for _ in range(40):
                 peer.socket.sendall(b"\0")
                 time.sleep(0.1)
+    good(receiver)
+
+
+def test_who_does_not_read_the_answers_is_closed(start: Callable[[Limits], Running]) -> None:
+    """And not served on with answers of which one is cut."""
+    receiver = start(Limits(reserve=0, patience=Patience(pdu=0.5)))
+    command = store_command(b"1.2.840.10008.1.1\0", b"", field=0x0030, dataset_type=0x0101)
+    echo = struct.pack(">BBLLBB", DATA, 0, len(command) + 6, len(command) + 2, 1, COMMAND | LAST) + command
+    with Peer(receiver.port) as peer:
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.associate()
+        with pytest.raises(ConnectionError):
+            while True:
+                peer.socket.sendall(echo * 1000)
     good(receiver)
 
 
